@@ -1,10 +1,25 @@
 """Types of the native core. One section a module of `native/src`, in the order of `lib.rs`."""
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+# --- frame ----------------------------------------------------------------------------------------
+
+# offsets, timestamps_ms, starts_ms, histograms
+_HistogramArrays: TypeAlias = tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None, Histograms
+]
+# offsets, timestamps_ms, values, starts_ms, histograms
+FrameArrays: TypeAlias = tuple[
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.int64] | None,
+    _HistogramArrays | None,
+]
 
 # --- block ----------------------------------------------------------------------------------------
 
@@ -147,6 +162,34 @@ class Head:
     def chunk_count(self) -> int: ...
     def size_bytes(self) -> int: ...
     def cardinality(self, limit: int) -> dict[str, Any]: ...
+
+# --- histogram ------------------------------------------------------------------------------------
+
+@final
+class Histograms:
+    """Native histograms in order; immutable."""
+
+    @staticmethod
+    def from_dicts(items: Sequence[dict[str, Any]]) -> Histograms:
+        """One histogram a mapping, with the keys of `[i]`; raises InvalidData where it is none."""
+
+    @staticmethod
+    def concat(parts: Sequence[Histograms]) -> Histograms:
+        """All histograms of all parts, in order."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> dict[str, Any]:
+        """Keys: schema, count, sum, zero_count, zero_threshold, positive, negative (each {index: count}),
+        custom_values, hint.
+        """
+
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Histograms:
+        """The histograms at `indices`; raises IndexError outside `[0, n)`."""
+
+    def counts(self) -> NDArray[np.float64]: ...
+    def sums(self) -> NDArray[np.float64]: ...
+    @property
+    def size_bytes(self) -> int: ...
 
 # --- json -----------------------------------------------------------------------------------------
 

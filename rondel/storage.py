@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 
-__all__ = ["MetadataSource", "MetricMetadata", "Select", "Selection", "Storage"]
+__all__ = ["ExemplarSource", "MetadataSource", "MetricMetadata", "Select", "Selection", "Storage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +71,12 @@ class MetadataSource(Protocol):
 
     def metadata(self, tenant: str, metric: str | None) -> list[MetricMetadata]:
         """Distinct entries, sorted by metric; of one metric where it is named."""
+
+
+class ExemplarSource(Protocol):
+    """Holds the exemplars of series."""
+
+    def exemplars(
+        self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+    ) -> ExemplarFrame:
+        """Exemplars in the range, of the series that match any of the sets and have any."""

@@ -7,7 +7,11 @@ mod block;
 mod dialect;
 mod error;
 mod fingerprint;
+#[allow(dead_code)]
+mod frame;
 mod head;
+#[allow(dead_code, unused_imports)]
+mod histogram;
 mod join;
 mod json;
 mod kernel;
@@ -23,6 +27,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     block::register(module)?;
     head::register(module)?;
+    histogram::register(module)?;
     join::register(module)?;
     json::register(module)?;
     kernel::register(module)?;
