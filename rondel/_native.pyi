@@ -188,6 +188,12 @@ class Histograms:
 
     def counts(self) -> NDArray[np.float64]: ...
     def sums(self) -> NDArray[np.float64]: ...
+    def hints(self) -> NDArray[np.uint8]:
+        """0 unknown, 1 reset, 2 not reset, 3 gauge."""
+
+    def with_hints(self, hints: NDArray[np.uint8]) -> Histograms:
+        """The same histograms with these hints; raises ValueError where they are not one for each."""
+
     @property
     def size_bytes(self) -> int: ...
 

@@ -147,6 +147,15 @@ impl Histograms {
         self.hints[index] = hint;
     }
 
+    /// The same histograms with other hints, one for each.
+    pub fn hinted(&self, hints: Vec<Hint>) -> Self {
+        debug_assert_eq!(hints.len(), self.len());
+        Self {
+            hints,
+            ..self.clone()
+        }
+    }
+
     pub fn truncate(&mut self, count: usize) {
         if count < self.len() {
             self.cells.truncate(match count {

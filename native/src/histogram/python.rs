@@ -87,6 +87,25 @@ impl Histograms {
         sums.into_pyarray(py)
     }
 
+    /// uint8[n]
+    fn hints<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
+        let hints: Vec<u8> = self.iter().map(|view| view.hint as u8).collect();
+        hints.into_pyarray(py)
+    }
+
+    /// The same histograms with these hints.
+    fn with_hints(&self, py: Python<'_>, hints: PyArrayLike1<'_, u8>) -> PyResult<Self> {
+        let hints: Option<Vec<Hint>> = hints
+            .as_array()
+            .iter()
+            .map(|&hint| Hint::of(hint))
+            .collect();
+        match hints.filter(|hints| hints.len() == self.len()) {
+            Some(hints) => Ok(py.detach(|| self.hinted(hints))),
+            None => Err(PyValueError::new_err(format!("want {} hints", self.len()))),
+        }
+    }
+
     #[getter]
     #[pyo3(name = "size_bytes")]
     fn py_size_bytes(&self) -> usize {

@@ -66,3 +66,14 @@ def test_histograms_are_picked_and_joined_in_order() -> None:
 def test_what_is_no_histogram_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidData, match=message):
         Histograms.from_dicts([wrong])
+
+
+def test_hints_are_read_and_replaced_as_numbers() -> None:
+    before = Histograms.from_dicts([EXPONENTIAL | {"hint": "gauge"}, CUSTOM | {"hint": "reset"}])
+    np.testing.assert_array_equal(before.hints(), [3, 1])
+    after = before.with_hints(np.array([0, 2], dtype=np.uint8))
+    assert [after[0], after[1]] == [EXPONENTIAL | {"hint": "unknown"}, CUSTOM | {"hint": "not_reset"}]
+    assert before[0]["hint"] == "gauge"
+    for wrong in ([0], [0, 4]):
+        with pytest.raises(ValueError, match="want 2 hints"):
+            before.with_hints(np.array(wrong, dtype=np.uint8))
