@@ -263,6 +263,7 @@ class Aggregator:
         step_ms: int,
         count: int,
         range_ms: int,
+        starts_ms: NDArray[np.int64] | None = None,
     ) -> None:
         """As `add` of what `window` answers without arguments, to the last bit, without that matrix."""
 
@@ -354,7 +355,18 @@ def window(
     count: int,
     range_ms: int,
     args: Sequence[NDArray[np.float64]],
+    starts_ms: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+def start_overlaps(
+    offsets: NDArray[np.int64],
+    timestamps_ms: NDArray[np.int64],
+    values: NDArray[np.float64],
+    starts_ms: NDArray[np.int64],
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    range_ms: int,
+) -> NDArray[np.int64]: ...
 
 # --- labels ---------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ thread. Rules that hold for all of it:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from rondel._native import (
 from rondel.model.labels import LabelSets
 
 __all__ = [
+    "STARTED",
     "Aggregator",
     "BucketFix",
     "InstantCells",
@@ -61,6 +62,7 @@ __all__ = [
     "number_keys",
     "quantile_groups",
     "sampling_hashes",
+    "start_overlaps",
     "topk",
     "value_order",
     "window",
@@ -68,6 +70,9 @@ __all__ = [
 
 Matrix: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """`(values, present)`, both `[series, steps]`"""
+
+STARTED: Final = frozenset({"increase", "irate", "rate", "resets"})
+"""Range functions that look at start timestamps."""
 
 
 def instant(
@@ -106,6 +111,7 @@ def window(
     count: int,
     range_ms: int,
     args: Sequence[NDArray[np.float64]] = (),
+    starts_ms: NDArray[np.int64] | None = None,
 ) -> Matrix:
     """The range function of that PromQL name over the samples in `(t - range, t]`.
 
@@ -116,6 +122,10 @@ def window(
     * `double_exponential_smoothing`: smoothing and trend factor, which the caller has checked.
     * `predict_linear`: seconds ahead of the evaluation time; then optionally the seconds from the end of
       the window to the evaluation time, which differ from 0 under `offset` and `@`.
+
+    `starts_ms` int64[m] says since when each sample counts, 0 where nobody said: `rate`, `increase`,
+    `irate` and `resets` see resets by it, `rate` and `increase` also where a counter was zero; `STARTED`
+    names them, all others take no notice.
 
     `absent_over_time` is not here: its answer is where `present_over_time` of all series is absent.
     """
@@ -129,6 +139,24 @@ def window(
         count,
         range_ms,
         list(args),
+        starts_ms,
+    )
+
+
+def start_overlaps(
+    offsets: NDArray[np.int64],
+    timestamps_ms: NDArray[np.int64],
+    values: NDArray[np.float64],
+    starts_ms: NDArray[np.int64],
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    range_ms: int,
+) -> NDArray[np.int64]:
+    """int64[n]: in how many windows of a series a sample starts within the time that the sample before it
+    covers, and not where that one starts."""
+    return _native.start_overlaps(
+        offsets, timestamps_ms, values, starts_ms, start_ms, step_ms, count, range_ms
     )
 
 
@@ -161,9 +189,10 @@ class WindowCells(NamedTuple):
     step_ms: int
     steps: int
     range_ms: int
+    starts_ms: NDArray[np.int64] | None = None
 
     def matrix(self) -> Matrix:
-        return window(*self)
+        return window(*self[:8], starts_ms=self.starts_ms)
 
     def add_to(self, aggregator: Aggregator, group_of: NDArray[np.int32]) -> None:
         aggregator.add_window(group_of, *self)

@@ -156,3 +156,77 @@ def arguments(function: str, count: int, data: st.DataObject) -> list[list[float
             return [draw(factors), draw(factors)]
         case _:
             return []
+
+
+def views(
+    times: list[int], samples: list[float], starts: list[int], steps: tuple[int, int, int], range_ms: int
+) -> list[View]:
+    """What each window sees of one series."""
+    found = []
+    for k in range(steps[2]):
+        end = steps[0] + k * steps[1]
+        inside = [
+            at for at, time in enumerate(times) if end - range_ms < time <= end and not is_stale(samples[at])
+        ]
+        picked = ([values[at] for at in inside] for values in (times, starts))
+        own_times, own_starts = picked
+        found.append(View(own_times, [samples[at] for at in inside], end, range_ms, [], own_starts))
+    return found
+
+
+@st.composite
+def started(draw: st.DrawFn) -> tuple[list[int], list[float], list[int]]:
+    """A series whose starts are unknown, its own time, the sample before it, what stood before, or odd."""
+    times, samples = draw(series())
+    starts: list[int] = []
+    for at, time in enumerate(times):
+        before = times[at - 1] if at else time - 7
+        same = starts[-1] if starts else time - 20
+        kinds = st.sampled_from([0, same, same, before, before + 1, time, time - 1, time + 1, before - 3])
+        starts.append(draw(kinds))
+    return times, samples, starts
+
+
+@pytest.mark.parametrize("function", sorted({*kernel.STARTED, "delta", "changes", "idelta"}))
+@settings(max_examples=60, deadline=None)
+@given(frame=st.lists(started(), max_size=4), steps=STEPS, range_ms=st.integers(1, 200))
+def test_range_function_with_start_timestamps_is_its_plain_twin(
+    function: str,
+    frame: list[tuple[list[int], list[float], list[int]]],
+    steps: tuple[int, int, int],
+    range_ms: int,
+) -> None:
+    arrays = flat([(times, samples) for times, samples, _ in frame])
+    starts_ms = np.array([start for *_, starts in frame for start in starts], dtype=np.int64)
+    values, present = kernel.window(function, *arrays, *steps, range_ms, (), starts_ms)
+    for row, one in enumerate(frame):
+        for k, view in enumerate(views(*one, steps, range_ms)):
+            expected = FUNCTIONS[function](view) if view.times else None
+            assert present[row, k] == (expected is not None)
+            if expected is not None:
+                assert near(float(values[row, k]), expected), (values[row, k], expected, view)
+
+
+@settings(max_examples=100, deadline=None)
+@given(frame=st.lists(started(), max_size=4), steps=STEPS, range_ms=st.integers(1, 200))
+def test_windows_with_overlapping_starts_are_counted_by_series(
+    frame: list[tuple[list[int], list[float], list[int]]], steps: tuple[int, int, int], range_ms: int
+) -> None:
+    arrays = flat([(times, samples) for times, samples, _ in frame])
+    starts_ms = np.array([start for *_, starts in frame for start in starts], dtype=np.int64)
+    counts = kernel.start_overlaps(*arrays, starts_ms, *steps, range_ms)
+    expected = [sum(view.overlaps() for view in views(*one, steps, range_ms)) for one in frame]
+    assert counts.tolist() == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(frame=FRAMES, steps=STEPS, range_ms=st.integers(1, 200), function=st.sampled_from(["rate", "resets"]))
+def test_starts_that_nobody_knows_change_nothing_to_the_last_bit(
+    frame: list[tuple[list[int], list[float]]], steps: tuple[int, int, int], range_ms: int, function: str
+) -> None:
+    arrays = flat(frame)
+    unknown = np.zeros(len(arrays[1]), dtype=np.int64)
+    without, present = kernel.window(function, *arrays, *steps, range_ms)
+    with_starts, as_present = kernel.window(function, *arrays, *steps, range_ms, (), unknown)
+    assert np.array_equal(present, as_present)
+    assert without[present].tobytes() == with_starts[present].tobytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -36,6 +35,24 @@ class View:
     end_ms: int
     range_ms: int
     args: Sequence[float]
+    starts: list[int] | None = None
+    """Since when each sample counts, 0 where nobody said."""
+
+    def began_anew(self, at: int) -> bool:
+        """Whether the start of sample `at` says that there was a reset before it."""
+        if self.starts is None:
+            return False
+        start, time_before, start_before = self.starts[at], self.times[at - 1], self.starts[at - 1]
+        if start == 0 or start >= self.times[at] or start < time_before:
+            return False
+        return start > time_before or (start_before != 0 and start_before < time_before)
+
+    def overlaps(self) -> bool:
+        starts = self.starts or []
+        return any(
+            starts[at] != 0 and starts[at] < self.times[at - 1] and starts[at] != starts[at - 1]
+            for at in range(1, len(starts))
+        )
 
 
 def plus(value: float, total: float, lost: float) -> tuple[float, float]:
@@ -93,22 +110,27 @@ def quantile(q: float, values: Sequence[float]) -> float:
 
 
 def change(view: View, *, counter: bool, per_second: bool) -> float | None:
-    if len(view.values) < 2:
-        return None
-    times, values = view.times, view.values
+    times, values, begin_ms = view.times, view.values, view.end_ms - view.range_ms
     result = values[-1] - values[0]
     if counter:
-        for before, after in itertools.pairwise(values):
-            if after < before:
-                result += before
-    to_start = (times[0] - (view.end_ms - view.range_ms)) / 1000
+        for at in range(1, len(values)):
+            if values[at] < values[at - 1] or view.began_anew(at):
+                result += values[at - 1]
+    to_start = (times[0] - begin_ms) / 1000
     to_end = (view.end_ms - times[-1]) / 1000
     sampled = (times[-1] - times[0]) / 1000
-    gap = sampled / (len(times) - 1)
-    if to_start >= gap * 1.1:
-        to_start = gap / 2
-    if counter and result > 0 and values[0] >= 0:
-        to_start = min(to_start, sampled * (values[0] / result))
+    gap = sampled / (len(times) - 1) if len(times) > 1 else 0
+    if counter and view.starts and view.starts[0] != 0 and begin_ms < view.starts[0] < times[0]:
+        result += values[0]
+        sampled = (times[-1] - view.starts[0]) / 1000
+        to_start = 0
+    elif len(values) < 2:
+        return None
+    else:
+        if to_start >= gap * 1.1:
+            to_start = gap / 2
+        if counter and result > 0 and values[0] >= 0:
+            to_start = min(to_start, sampled * (values[0] / result))
     if to_end >= gap * 1.1:
         to_end = gap / 2
     factor = (sampled + to_start + to_end) / sampled
@@ -123,7 +145,7 @@ def last_two(view: View, *, counter: bool) -> float | None:
     before, after = view.values[-2:]
     if not counter:
         return after - before
-    growth = after if after < before else after - before
+    growth = after if after < before or view.began_anew(len(view.values) - 1) else after - before
     return growth / ((view.times[-1] - view.times[-2]) / 1000)
 
 
@@ -189,6 +211,11 @@ def neighbours(view: View, differ: Callable[[float, float], bool]) -> float:
     return float(sum(differ(a, b) for a, b in zip(view.values, view.values[1:], strict=False)))
 
 
+def resets(view: View) -> float:
+    values = view.values
+    return float(sum(values[at] < values[at - 1] or view.began_anew(at) for at in range(1, len(values))))
+
+
 def median_deviation(view: View) -> float:
     if any(math.isnan(value) for value in view.values):
         return NAN
@@ -203,7 +230,7 @@ FUNCTIONS: dict[str, Callable[[View], float | None]] = {
     "irate": lambda view: last_two(view, counter=True),
     "idelta": lambda view: last_two(view, counter=False),
     "changes": lambda view: neighbours(view, lambda a, b: a != b and not (math.isnan(a) and math.isnan(b))),
-    "resets": lambda view: neighbours(view, lambda a, b: b < a),
+    "resets": resets,
     "sum_over_time": lambda view: compensated_sum(view.values),
     "avg_over_time": lambda view: mean(view.values),
     "min_over_time": lambda view: view.values[extreme(view, 1)],

@@ -17,6 +17,7 @@ mod reduce;
 mod regex;
 pub mod samples;
 mod select;
+pub mod starts;
 mod sum;
 mod trend;
 mod window;

@@ -155,6 +155,8 @@ impl Function for Extremes {
 #[derive(Debug)]
 pub struct Steps {
     counts: fn(f64, f64) -> bool,
+    /// Whether a start timestamp may say that the later one differs.
+    by_start: bool,
     /// Of the first 0, 1, 2... samples, how many differ from their predecessor.
     prefix: Vec<u32>,
 }
@@ -163,6 +165,7 @@ impl Steps {
     pub fn changes() -> Self {
         Self {
             counts: |before, after| before != after && !(before.is_nan() && after.is_nan()),
+            by_start: false,
             prefix: Vec::new(),
         }
     }
@@ -170,6 +173,7 @@ impl Steps {
     pub fn resets() -> Self {
         Self {
             counts: |before, after| after < before,
+            by_start: true,
             prefix: Vec::new(),
         }
     }
@@ -179,9 +183,11 @@ impl Function for Steps {
     fn begin(&mut self, series: Series<'_>) {
         self.prefix.clear();
         self.prefix.extend([0, 0]);
+        let mut starts = series.resets().filter(|_| self.by_start).peekable();
         let mut count = 0;
-        for pair in series.values.windows(2) {
-            count += u32::from((self.counts)(pair[0], pair[1]));
+        for (at, pair) in series.values.windows(2).enumerate() {
+            let by_start = starts.next_if_eq(&(at + 1)).is_some();
+            count += u32::from(by_start || (self.counts)(pair[0], pair[1]));
             self.prefix.push(count);
         }
     }

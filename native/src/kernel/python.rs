@@ -1,13 +1,14 @@
 //! The kernels as Python sees them: arrays in, `(values, present)` out, the GIL released between.
 
 use numpy::ndarray::Array2;
-use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use super::functions;
 use super::instant::{Take, select};
 use super::parallel::Matrix;
 use super::samples::{Samples, Steps, span};
+use super::starts;
 use super::window::Windows;
 use crate::error::Error;
 
@@ -77,11 +78,19 @@ fn instant_timestamps<'py>(
     )
 }
 
+/// What there is of an optional array.
+pub fn slice<'a, T: numpy::Element>(
+    array: Option<&'a PyReadonlyArray1<'_, T>>,
+) -> PyResult<Option<&'a [T]>> {
+    Ok(array.map(PyReadonlyArray1::as_slice).transpose()?)
+}
+
 #[pyfunction]
 #[expect(
     clippy::too_many_arguments,
     reason = "the frame and the steps, spelled out"
 )]
+#[pyo3(signature = (function, offsets, timestamps_ms, values, start_ms, step_ms, count, range_ms, args, starts_ms=None))]
 fn window<'py>(
     py: Python<'py>,
     function: &str,
@@ -93,12 +102,14 @@ fn window<'py>(
     count: usize,
     range_ms: i64,
     args: Vec<PyReadonlyArray1<'py, f64>>,
+    starts_ms: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<Arrays<'py>> {
     let samples = Samples::new(
         offsets.as_slice()?,
         timestamps_ms.as_slice()?,
         values.as_slice()?,
-    )?;
+    )?
+    .with_starts(slice(starts_ms.as_ref())?)?;
     let steps = Steps::new(start_ms, step_ms, count)?;
     let range_ms = span("range", range_ms)?;
     let args = args
@@ -116,9 +127,38 @@ fn window<'py>(
     )
 }
 
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the frame and the steps, spelled out"
+)]
+fn start_overlaps<'py>(
+    py: Python<'py>,
+    offsets: PyReadonlyArray1<'py, i64>,
+    timestamps_ms: PyReadonlyArray1<'py, i64>,
+    values: PyReadonlyArray1<'py, f64>,
+    starts_ms: PyReadonlyArray1<'py, i64>,
+    start_ms: i64,
+    step_ms: i64,
+    count: usize,
+    range_ms: i64,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let samples = Samples::new(
+        offsets.as_slice()?,
+        timestamps_ms.as_slice()?,
+        values.as_slice()?,
+    )?
+    .with_starts(Some(starts_ms.as_slice()?))?;
+    let steps = Steps::new(start_ms, step_ms, count)?;
+    let range_ms = span("range", range_ms)?;
+    let counts = py.detach(|| starts::overlaps(&samples, steps, range_ms));
+    Ok(counts.into_pyarray(py))
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(instant, module)?)?;
     module.add_function(wrap_pyfunction!(instant_timestamps, module)?)?;
+    module.add_function(wrap_pyfunction!(start_overlaps, module)?)?;
     module.add_function(wrap_pyfunction!(window, module)?)?;
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! `rate`, `increase`, `delta`: the change over a window, extrapolated to its ends; `irate`, `idelta`:
 //! the change between its last two samples.
 
-use super::samples::{Series, seconds};
+use super::samples::{Series, is_before, seconds};
+use super::starts::Stamp;
 use super::window::{Function, Window};
 
 /// How much further than the average gap a window's end may lie from the nearest sample for the
@@ -26,7 +27,7 @@ pub enum Change {
 pub struct Extrapolated {
     change: Change,
     range_s: f64,
-    /// Indices of samples that are below their predecessor.
+    /// Indices of samples that are below their predecessor, or whose start says that they began anew.
     resets: Vec<usize>,
     /// The first of `resets` that a window may still contain.
     next_reset: usize,
@@ -82,6 +83,33 @@ impl Extrapolated {
         }
     }
 
+    /// The start of the first sample, where it lies in the window: there the counter was zero.
+    #[inline]
+    fn start_inside(&self, window: Window<'_>) -> Option<i64> {
+        let start_ms = *window.starts_ms().first()?;
+        let is_inside = self.change != Change::Delta
+            && start_ms != 0
+            && start_ms < window.timestamps_ms()[0]
+            && !is_before(start_ms, window.end_ms, window.range_ms);
+        is_inside.then_some(start_ms)
+    }
+
+    /// The growth from zero at `start_ms` to the last sample, extrapolated to the end of the window alone.
+    fn since(&mut self, start_ms: i64, window: Window<'_>) -> f64 {
+        let (times, values) = (window.timestamps_ms(), window.values());
+        let last = times.len() - 1;
+        let growth = self.plus_lost(window, values[last] - values[0]) + values[0];
+        let sampled = seconds(start_ms, times[last]);
+        let to_end = match last {
+            0 => 0.0,
+            gaps => {
+                let gap = seconds(times[0], times[last]) / gaps as f64;
+                inside(seconds(times[last], window.end_ms), gap)
+            }
+        };
+        growth * self.scale((sampled + to_end) / sampled)
+    }
+
     fn exact(&self, change: f64, first: f64) -> f64 {
         change * self.scale(self.reach.factor(self.reach.reach_to_start(change, first)))
     }
@@ -116,10 +144,18 @@ impl Function for Extrapolated {
                     .map(|(at, _)| at + 1),
             );
         }
+        if !series.starts_ms.is_empty() {
+            self.resets.extend(series.resets());
+            self.resets.sort_unstable();
+            self.resets.dedup();
+        }
     }
 
     #[inline]
     fn value(&mut self, window: Window<'_>) -> Option<f64> {
+        if let Some(start_ms) = self.start_inside(window) {
+            return Some(self.since(start_ms, window));
+        }
         if window.len() < 2 {
             return None;
         }
@@ -134,7 +170,7 @@ impl Function for Extrapolated {
     }
 
     fn values(&mut self, window: Window<'_>, stride: usize, results: &mut [f64]) -> bool {
-        if window.len() < 2 || !self.resets.is_empty() {
+        if window.len() < 2 || !self.resets.is_empty() || !window.series.starts_ms.is_empty() {
             return false;
         }
         self.look(window);
@@ -194,19 +230,12 @@ impl Reach {
         let to_end = lie.until_last_ms.wrapping_neg() as f64 / 1000.0;
         let sampled = lie.until_last_ms.wrapping_sub(lie.until_first_ms) as f64 / 1000.0;
         let gap = sampled / lie.gaps as f64;
-        let inside = |distance| {
-            if distance >= gap * GAP_FACTOR {
-                gap / 2.0
-            } else {
-                distance
-            }
-        };
         Self {
             lie,
             counter: change != Change::Delta,
             sampled,
-            to_start: inside(to_start),
-            to_end: inside(to_end),
+            to_start: inside(to_start, gap),
+            to_end: inside(to_end, gap),
             scaled: 0.0,
         }
     }
@@ -236,11 +265,39 @@ impl Reach {
     }
 }
 
-/// `irate`: a drop is a reset to zero, so the growth is the last value.
+/// `distance` to an end of the window where samples come in such gaps, or half a gap where the series
+/// seems to end before.
+fn inside(distance: f64, gap: f64) -> f64 {
+    if distance >= gap * GAP_FACTOR {
+        gap / 2.0
+    } else {
+        distance
+    }
+}
+
+/// `irate`: a drop is a reset to zero, so the growth is the last value; so is a start that says so.
 pub fn instant_rate(window: Window<'_>) -> Option<f64> {
     let ([before, last], seconds) = last_two(window)?;
-    let growth = if last < before { last } else { last - before };
+    let growth = if last < before || last_began_anew(window) {
+        last
+    } else {
+        last - before
+    };
     Some(growth / seconds)
+}
+
+fn last_began_anew(window: Window<'_>) -> bool {
+    let (Some(starts), Some(times)) = (
+        window.starts_ms().last_chunk::<2>(),
+        window.timestamps_ms().last_chunk::<2>(),
+    ) else {
+        return false;
+    };
+    let [before, last] = [0, 1].map(|at| Stamp {
+        start_ms: starts[at],
+        time_ms: times[at],
+    });
+    last.is_reset(before)
 }
 
 pub fn instant_delta(window: Window<'_>) -> Option<f64> {

@@ -10,7 +10,7 @@ use super::buckets::{self, Fixed};
 use super::cells::Cells;
 use super::functions;
 use super::instant;
-use super::python::{Arrays, arrays};
+use super::python::{Arrays, arrays, slice};
 use super::samples::{Samples, Steps, span};
 use super::select;
 use super::window::{Folded, Windows};
@@ -103,6 +103,7 @@ impl Aggregator {
         clippy::too_many_arguments,
         reason = "the frame and the steps, spelled out"
     )]
+    #[pyo3(signature = (group_of, function, offsets, timestamps_ms, values, start_ms, step_ms, count, range_ms, starts_ms=None))]
     fn add_window(
         &mut self,
         py: Python<'_>,
@@ -115,12 +116,14 @@ impl Aggregator {
         step_ms: i64,
         count: usize,
         range_ms: i64,
+        starts_ms: Option<PyReadonlyArray1<'_, i64>>,
     ) -> PyResult<()> {
         let samples = Samples::new(
             offsets.as_slice()?,
             timestamps_ms.as_slice()?,
             values.as_slice()?,
-        )?;
+        )?
+        .with_starts(slice(starts_ms.as_ref())?)?;
         let folded = Folded {
             windows: Windows {
                 samples,

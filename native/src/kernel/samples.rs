@@ -18,6 +18,8 @@ pub struct Samples<'a> {
     offsets: &'a [i64],
     timestamps_ms: &'a [i64],
     values: &'a [f64],
+    /// Empty where no sample has a start.
+    starts_ms: &'a [i64],
 }
 
 /// Samples of one series, strictly ascending in time.
@@ -25,7 +27,12 @@ pub struct Samples<'a> {
 pub struct Series<'a> {
     pub timestamps_ms: &'a [i64],
     pub values: &'a [f64],
+    /// Since when each sample counts (0: nobody said); empty where nobody asks or knows.
+    pub starts_ms: &'a [i64],
 }
+
+/// Room for a series without its staleness markers.
+pub type Scratch = (Vec<i64>, Vec<f64>, Vec<i64>);
 
 impl<'a> Samples<'a> {
     pub fn new(offsets: &'a [i64], timestamps_ms: &'a [i64], values: &'a [f64]) -> Result<Self> {
@@ -47,7 +54,21 @@ impl<'a> Samples<'a> {
             offsets,
             timestamps_ms,
             values,
+            starts_ms: &[],
         })
+    }
+
+    /// The same samples with their start timestamps, where there are any.
+    pub fn with_starts(self, starts_ms: Option<&'a [i64]>) -> Result<Self> {
+        let Some(starts_ms) = starts_ms else {
+            return Ok(self);
+        };
+        if starts_ms.len() != self.timestamps_ms.len() {
+            let (starts, count) = (starts_ms.len(), self.timestamps_ms.len());
+            let message = format!("{count} timestamps for {starts} start timestamps");
+            return Err(Error::invalid("frame-shape", message));
+        }
+        Ok(Self { starts_ms, ..self })
     }
 
     pub fn count(&self) -> usize {
@@ -63,7 +84,8 @@ impl<'a> Samples<'a> {
         let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
         Series {
             timestamps_ms: &self.timestamps_ms[range.clone()],
-            values: &self.values[range],
+            values: &self.values[range.clone()],
+            starts_ms: self.starts_ms.get(range).unwrap_or_default(),
         }
     }
 }
@@ -82,6 +104,7 @@ impl<'a> Series<'a> {
         Self {
             timestamps_ms: &times[from..until],
             values: &self.values[from..until],
+            starts_ms: self.starts_ms.get(from..until).unwrap_or_default(),
         }
     }
 
@@ -105,16 +128,22 @@ impl<'a> Series<'a> {
     }
 
     /// This series without staleness markers; copies into `scratch` only where there are any.
-    pub fn fresh<'b>(self, scratch: &'b mut (Vec<i64>, Vec<f64>)) -> Series<'b>
+    pub fn fresh<'b>(self, scratch: &'b mut Scratch) -> Series<'b>
     where
         'a: 'b,
     {
         if !self.has_stale() {
             return self;
         }
-        let (timestamps_ms, values) = scratch;
+        let (timestamps_ms, values, starts_ms) = scratch;
         timestamps_ms.clear();
         values.clear();
+        starts_ms.clear();
+        let kept = self.starts_ms.iter().zip(self.values);
+        starts_ms.extend(
+            kept.filter(|&(_, &value)| !is_stale(value))
+                .map(|(start, _)| start),
+        );
         for (&time, &value) in self.timestamps_ms.iter().zip(self.values) {
             if !is_stale(value) {
                 timestamps_ms.push(time);
@@ -124,6 +153,7 @@ impl<'a> Series<'a> {
         Series {
             timestamps_ms,
             values,
+            starts_ms,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::aggregate::{Aggregation, Filler};
 use super::functions::Sink;
 use super::parallel::{Matrix, fill_rows};
-use super::samples::{Samples, Series, Steps, is_before};
+use super::samples::{Samples, Scratch, Series, Steps, is_before};
 use crate::error::Result;
 
 /// One position of the window: samples `[from, until)` of the series, never empty.
@@ -53,6 +53,13 @@ impl<'a> Window<'a> {
     pub fn timestamps_ms(&self) -> &'a [i64] {
         &self.series.timestamps_ms[self.from..self.until]
     }
+
+    /// Empty where the series has no starts.
+    #[inline]
+    pub fn starts_ms(&self) -> &'a [i64] {
+        let starts_ms = self.series.starts_ms;
+        starts_ms.get(self.from..self.until).unwrap_or_default()
+    }
 }
 
 /// A function of a window. One value of it serves all windows of a series in order, so it may keep
@@ -98,7 +105,7 @@ impl Sink for Windows<'_> {
 
     fn run<F: Function>(self, function: impl Fn() -> F + Sync) -> Result<Matrix> {
         let mut matrix = Matrix::absent(self.samples.count(), self.steps.count)?;
-        let state = || (function(), (Vec::new(), Vec::new()));
+        let state = || (function(), Scratch::default());
         fill_rows(
             &mut matrix,
             self.work(),
@@ -131,7 +138,7 @@ impl Sink for Folded<'_> {
         let filler = |part: Range<usize>| -> Filler<'_> {
             let steps = steps.part(part);
             let mut function = function();
-            let mut scratch = (Vec::new(), Vec::new());
+            let mut scratch = Scratch::default();
             let mut hint = 0..0;
             Box::new(move |row, values, present| {
                 let series = samples.series(row).within(steps, range_ms, &mut hint);

@@ -23,7 +23,7 @@ from rondel.promql import kernel
 from rondel.promql.annotations import Annotations
 from rondel.promql.control import Control
 from rondel.promql.matrix import Block, Bools, Floats, Grid, StepMatrix
-from rondel.promql.options import DELAYED_NAME_REMOVAL, EngineOptions
+from rondel.promql.options import DELAYED_NAME_REMOVAL, START_TIMESTAMPS, EngineOptions
 from rondel.promql.result import QueryStats
 from rondel.storage import Select, Selection, Storage
 
@@ -61,6 +61,8 @@ class Samples(NamedTuple):
     offsets: NDArray[np.int64]
     timestamps_ms: NDArray[np.int64]
     values: Floats
+    starts_ms: NDArray[np.int64] | None = None
+    """Only where the query is to look at them."""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,10 @@ class Run:
     @property
     def delayed_names(self) -> bool:
         return DELAYED_NAME_REMOVAL in self.options.features
+
+    @property
+    def start_timestamps(self) -> bool:
+        return START_TIMESTAMPS in self.options.features
 
     def select(self, key: object, request: Select) -> Selection:
         """The selection of a request, asked for once a query."""

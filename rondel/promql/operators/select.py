@@ -62,7 +62,8 @@ class Source:
             run.stats.samples_read += samples
             run.control.hold(samples, frame.size_bytes)
             try:
-                yield Samples(frame.offsets, frame.timestamps_ms, frame.values)
+                starts_ms = frame.starts_ms if run.start_timestamps else None
+                yield Samples(frame.offsets, frame.timestamps_ms, frame.values, starts_ms)
             finally:
                 run.control.release(samples, frame.size_bytes)
             rows = max(1, BATCH_SAMPLES * (stop - at) // max(1, samples))
@@ -107,7 +108,7 @@ class InstantSelect(VectorNode):
     def _block(self, rows: int, samples: Samples) -> Block:
         steps = self.window
         pinned = steps.step_ms == 0 and steps.count > 1
-        cells = *samples, steps.start_ms, steps.step_ms, 1 if pinned else steps.count, self.lookback_ms
+        cells = *samples[:3], steps.start_ms, steps.step_ms, 1 if pinned else steps.count, self.lookback_ms
         if not self.timestamps and not pinned:
             return Block.deferred(rows, kernel.InstantCells(*cells))
         pick = kernel.instant_timestamps if self.timestamps else kernel.instant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from rondel.promql.operators.node import (
     drop_names,
 )
 from rondel.promql.operators.select import RangeSelect
+from rondel.promql.quote import quote
 
 __all__ = ["Window", "warn_quantile"]
 
@@ -71,14 +73,17 @@ class Window(VectorNode):
 
     def _blocks(self, run: Run, source: RangeStream, args: list[Floats]) -> Iterator[Block]:
         window, names = self.child.window, _NameCheck(run, self, source.labels)
+        overlaps = _OverlapCheck(self, source.labels)
         at = 0
         for samples in source.batches:
             run.control.check()
             with run.cells(len(samples.offsets) - 1, window.count):
                 block = self._block(samples, window, args)
                 names.check(at, block)
+                overlaps.check(at, samples)
                 at += len(block)
                 yield block
+        overlaps.tell(run)
 
     def _block(self, samples: Samples, window: Grid, args: list[Floats]) -> Block:
         child = self.child
@@ -88,9 +93,11 @@ class Window(VectorNode):
             )
         steps = window.start_ms, window.step_ms, window.count
         if args:
-            return Block(*kernel.window(self.function, *samples, *steps, child.range_ms, args))
+            return Block(*kernel.window(self.function, *samples[:3], *steps, child.range_ms, args))
         rows = len(samples.offsets) - 1
-        return Block.deferred(rows, kernel.WindowCells(self.function, *samples, *steps, child.range_ms))
+        starts_ms = samples.starts_ms if self.function in kernel.STARTED else None
+        cells = kernel.WindowCells(self.function, *samples[:3], *steps, child.range_ms, starts_ms)
+        return Block.deferred(rows, cells)
 
 
 def _check_factor(name: str, factors: Floats) -> None:
@@ -121,6 +128,42 @@ class _NameCheck:
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
                 f'"{self._names[code]}"',
                 self._span,
+            )
+
+
+class _OverlapCheck:
+    """Tells of samples that start within the time of the sample before them, once a metric."""
+
+    def __init__(self, node: Window, labels: LabelSets) -> None:
+        self._node = node
+        self._labels = labels
+        self._counts: Counter[int] = Counter()
+        self._asked = node.function in ("rate", "increase") and not (
+            isinstance(node.child, RangeSelect) and node.child.mode
+        )
+
+    def check(self, at: int, samples: Samples) -> None:
+        if samples.starts_ms is None or not self._asked:
+            return
+        window = self._node.child.window
+        steps = window.start_ms, window.step_ms, window.count
+        windows = kernel.start_overlaps(*samples[:3], samples.starts_ms, *steps, self._node.child.range_ms)
+        self._counts.update({at + int(row): int(windows[row]) for row in np.flatnonzero(windows)})
+
+    def tell(self, run: Run) -> None:
+        """Called once, when all rows were seen."""
+        if not self._counts:
+            return
+        codes, names = self._labels.column(METRIC_NAME)
+        by_name: Counter[str] = Counter()
+        for row, count in self._counts.items():
+            by_name[names[codes[row]]] += count
+        for name, count in by_name.items():
+            times = f" ({count} occurrences)" if count > 1 else ""
+            run.annotations.warn(
+                "sample has start time that overlaps with previous sample timestamp for metric "
+                f"{quote(name)}{times}",
+                self._node.span,
             )
 
 
