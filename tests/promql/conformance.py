@@ -12,8 +12,8 @@ from tests.promql.series import ScriptError
 
 __all__ = ["main"]
 
-_APART = (Verdict.NEEDS_HISTOGRAMS, Verdict.NEEDS_START_TIMES)
-"""what native histograms and the storage of start times will bring: counted apart, never as passed"""
+_APART = (Verdict.NEEDS_HISTOGRAMS,)
+"""what native histograms will bring: counted apart, never as passed"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,9 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("dir", type=Path, help="directory with .test files")
     parser.add_argument("--file", help="only this file of the directory")
     parser.add_argument("--verbose", action="store_true", help="say what differs")
-    parser.add_argument(
-        "--float-only", action="store_true", help="excuse evals that need histograms or start times"
-    )
+    parser.add_argument("--float-only", action="store_true", help="excuse evals that need histograms")
     parser.add_argument("--at-least", type=int, default=0, metavar="N", help="fail where fewer evals pass")
     return parser
 

@@ -38,7 +38,6 @@ class Verdict(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     NEEDS_HISTOGRAMS = "needs histograms"
-    NEEDS_START_TIMES = "needs start timestamps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +56,15 @@ class _ScriptStorage(MemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self._histograms: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
-        self.has_start_times = False
         self.asked_for_histograms = False
 
     def load(self, command: Load) -> None:
-        self.has_start_times |= command.start_timestamps
         # Of several lines for one series the last counts.
         for line in {tuple(sorted(line.labels.items())): line for line in command.series}.values():
             times = [(index * command.gap_ms, item) for index, item in enumerate(line.items)]
             floats = [(time_ms, item) for time_ms, item in times if isinstance(item, float)]
             if floats:
-                self.append(line.labels, floats)
+                self.append(line.labels, floats, _starts(line, command.gap_ms))
             if any(isinstance(item, Histogram) for item in line.items):
                 self._promise(line.labels)
         if command.custom_buckets:
@@ -87,6 +84,12 @@ class _ScriptStorage(MemoryStorage):
         if any(request.matchers.matches(labels) for labels in self._histograms.values()):
             self.asked_for_histograms = True
         return super().select(request)
+
+
+def _starts(line: SeriesLine, gap_ms: int) -> dict[int, int]:
+    """Start times by the times of their samples, all in milliseconds."""
+    times = ((index * gap_ms, start) for index, start in enumerate(line.starts))
+    return {time_ms: time_ms + start for time_ms, start in times if start is not None}
 
 
 def run_script(path: Path) -> Iterator[Outcome]:
@@ -114,8 +117,6 @@ def _outcome(run: _Run, command: Eval) -> Outcome:
         verdict, detail = Verdict.FAILED, f"{type(error).__name__}: {error}"
     if command.expects_histograms or run.storage.asked_for_histograms:
         verdict = Verdict.NEEDS_HISTOGRAMS
-    elif run.storage.has_start_times:
-        verdict = Verdict.NEEDS_START_TIMES
     return Outcome(command.line, command.query, verdict, detail)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from rondel.promql.duration import parse_ms
 from rondel.promql.quote import unquote
-from tests.promql.series import Histogram, ScriptError, SeriesLine, number, parse_series
+from tests.promql.series import Histogram, ScriptError, SeriesLine, number, parse_series, parse_starts
 
 __all__ = ["Clear", "Command", "Eval", "Expectation", "Load", "RangeTimes", "parse_script"]
 
@@ -30,8 +30,6 @@ class Load:
     series: tuple[SeriesLine, ...]
     custom_buckets: bool
     """`load_with_nhcb`: classic histograms also become native ones with custom buckets."""
-    start_timestamps: bool
-    """Some samples have start times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +123,32 @@ def _load(line_number: int, line: str, body: list[str]) -> Load:
     match = _LOAD.fullmatch(line)
     if not match:
         raise ScriptError(f"load command expected: {line!r}")
-    samples = [each for each in body if not _START_TIMES.match(each)]
     return Load(
         line=line_number,
         gap_ms=parse_ms(match[2]),
-        series=tuple(map(parse_series, samples)),
+        series=tuple(_loaded(body)),
         custom_buckets=match[1] is not None,
-        start_timestamps=len(samples) < len(body),
     )
+
+
+def _loaded(body: list[str]) -> Iterator[SeriesLine]:
+    """The series of a load; a line of start times stands before the series that they are of."""
+    starts: tuple[dict[str, str], tuple[int | None, ...]] | None = None
+    for line in body:
+        if _START_TIMES.match(line):
+            if starts is not None:
+                raise ScriptError(f"start times without a series before {line!r}")
+            starts = parse_starts(line)
+            continue
+        series = parse_series(line)
+        if starts is not None:
+            if starts[0] != series.labels or len(starts[1]) != len(series.items):
+                raise ScriptError(f"start times of another series before {line!r}")
+            series = replace(series, starts=starts[1])
+            starts = None
+        yield series
+    if starts is not None:
+        raise ScriptError(f"start times without a series: {starts[0]}")
 
 
 def _eval(line_number: int, line: str) -> Eval:

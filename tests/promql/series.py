@@ -20,6 +20,7 @@ __all__ = [
     "is_stale",
     "number",
     "parse_series",
+    "parse_starts",
 ]
 
 STALE_NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
@@ -51,6 +52,8 @@ class SeriesLine:
 
     labels: dict[str, str]
     items: tuple[Item, ...]
+    starts: tuple[int | None, ...] = ()
+    """The start time of each item as milliseconds after its own time; None where it has none."""
 
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -62,6 +65,7 @@ _NUMBER_TEXT = rf"(?:(?i:inf|nan)|{_DECIMAL}|(?:\d+(?:ms|[smhdwy]))+)"
 _FLOATS = re.compile(rf"([+-]?{_NUMBER_TEXT}|stale)(?:([+-])({_NUMBER_TEXT}))?(?:x(\d+))?")
 _HISTOGRAMS = re.compile(r"\{\{(.*?)\}\}(?:([+-])\{\{(.*?)\}\})?(?:x(\d+))?")
 _GAP = re.compile(r"_(?:x(\d+))?")
+_START = re.compile(r"([+-]?\d[0-9a-z]*?)([+-]\d[0-9a-z]*?)?(?:x(\d+))?")
 _HISTOGRAM_FIELD = re.compile(r"([a-zA-Z_]+):(\[[^\]]*\]|\S+)(?:\s+|$)")
 _HISTOGRAM_KEYS = {
     "schema",
@@ -96,6 +100,31 @@ def parse_series(line: str) -> SeriesLine:
     if rest and not rest[0].isspace():
         raise ScriptError(f"blank expected before {rest!r}")
     return SeriesLine(labels, tuple(_sequence(rest.strip())))
+
+
+def parse_starts(line: str) -> tuple[dict[str, str], tuple[int | None, ...]]:
+    """Labels and start times of a line `metric{label="value"}@st -1m _ 0-1sx3`. Raises ScriptError."""
+    labels, at = _labels(line)
+    if not line.startswith("@st", at):
+        raise ScriptError(f"start times expected: {line!r}")
+    return labels, tuple(start for word in line[at + 3 :].split() for start in _starts(word))
+
+
+def _starts(word: str) -> list[int | None]:
+    if gap := _GAP.fullmatch(word):
+        return [None] * int(gap[1] or 1)
+    match = _START.fullmatch(word)
+    if not match:
+        raise ScriptError(f"start time expected at {word!r}")
+    first_ms, step_ms = _signed_ms(match[1]), _signed_ms(match[2] or "0")
+    if match[2] and not match[3]:
+        raise ScriptError(f"a step needs a count: {word!r}")
+    return [first_ms + index * step_ms for index in range(int(match[3] or 0) + 1)]
+
+
+def _signed_ms(text: str) -> int:
+    ms = parse_ms(text.lstrip("+-"))
+    return -ms if text.startswith("-") else ms
 
 
 # --- labels -------------------------------------------------------------------------------------------

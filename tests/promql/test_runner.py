@@ -83,9 +83,10 @@ def test_custom_buckets_are_histograms_under_the_base_name(tmp_path: Path) -> No
     assert verdicts(tmp_path, text) == [Verdict.NEEDS_HISTOGRAMS, Verdict.PASSED]
 
 
-def test_what_needs_start_timestamps_is_told_apart(tmp_path: Path) -> None:
-    text = "load 1m\n  m 1\n  m@st 0\n\neval instant at 0 m\n  m 1\n"
-    assert verdicts(tmp_path, text) == [Verdict.NEEDS_START_TIMES]
+def test_start_times_are_loaded_with_their_samples(tmp_path: Path) -> None:
+    load = "load 1m\n  m@st _ -30s -30s\n  m 1 2 3\n\n"
+    text = load + "eval instant at 2m resets(m[5m])\n  {} 2\n\neval instant at 2m resets(m[5m:1m])\n  {} 0\n"
+    assert verdicts(tmp_path, text) == [Verdict.PASSED, Verdict.PASSED]
 
 
 def test_a_script_that_is_wrong_stops_the_run(tmp_path: Path) -> None:

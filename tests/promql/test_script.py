@@ -29,15 +29,38 @@ def test_load_has_a_gap_and_series() -> None:
     assert isinstance(load, Load)
     assert load.gap_ms == 90_000
     assert [line.labels["__name__"] for line in load.series] == ["m", "n"]
-    assert (load.custom_buckets, load.start_timestamps) == (False, False)
+    assert not load.custom_buckets
 
 
-def test_load_tells_custom_buckets_and_start_timestamps() -> None:
-    [load] = commands("load_with_nhcb 1m\n  m 1 2\n  m@st 0 0")
+def test_load_tells_custom_buckets() -> None:
+    [load] = commands("load_with_nhcb 1m\n  m 1 2")
     assert isinstance(load, Load)
     assert load.custom_buckets
-    assert load.start_timestamps
     assert len(load.series) == 1
+
+
+def test_start_times_stand_before_the_series_that_they_are_of() -> None:
+    [load] = commands('load 1m\n  n 1\n  m{a="1"}@st _ -30s-1mx2 +1ms _x2\n  m{a="1"} 1+1x6')
+    assert isinstance(load, Load)
+    other, series = load.series
+    assert other.starts == ()
+    assert series.starts == (None, -30_000, -90_000, -150_000, 1, None, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "m@st 0 0\n  m 1",
+        "m@st 0\n  n 1",
+        "m@st 0\n  m@st 0\n  m 1",
+        "m 1\n  m@st 0",
+        "m@st 1\n  m 1",
+        "m@st 0-1m\n  m 1",
+    ],
+)
+def test_start_times_that_fit_no_series_are_an_error(body: str) -> None:
+    with pytest.raises(ScriptError, match="line 1: "):
+        commands(f"load 1m\n  {body}\n")
 
 
 def test_an_instant_query_is_at_its_time_or_at_zero() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class _Series:
     labels: dict[str, str]
     timestamps_ms: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
+    starts_ms: list[int] = field(default_factory=list)
+    """0 where a sample has none"""
 
 
 class StoredSelection:
@@ -34,19 +37,22 @@ class StoredSelection:
 
     def read(self, start: int, stop: int) -> SeriesFrame:
         mint_ms, maxt_ms = self._range_ms
-        timestamps, values, offsets = [], [], [0]
+        timestamps, values, starts, offsets = [], [], [], [0]
         for one in self._series[start:stop]:
             times = np.array(one.timestamps_ms, dtype=np.int64)
             first = int(np.searchsorted(times, mint_ms, side="left"))
             last = int(np.searchsorted(times, maxt_ms, side="right"))
             timestamps.append(times[first:last])
             values.append(np.array(one.values[first:last], dtype=np.float64))
+            starts.append(np.array(one.starts_ms[first:last], dtype=np.int64))
             offsets.append(offsets[-1] + last - first)
+        starts_ms = np.concatenate([np.empty(0, dtype=np.int64), *starts])
         return SeriesFrame(
             labels=self.labels.take(np.arange(start, min(stop, len(self._series)), dtype=np.int64)),
             offsets=np.array(offsets, dtype=np.int64),
             timestamps_ms=np.concatenate([np.empty(0, dtype=np.int64), *timestamps]),
             values=np.concatenate([np.empty(0, dtype=np.float64), *values]),
+            starts_ms=starts_ms if starts_ms.any() else None,
         )
 
 
@@ -60,8 +66,15 @@ class MemoryStorage:
     def __init__(self) -> None:
         self._series: dict[frozenset[tuple[str, str]], _Series] = {}
 
-    def append(self, labels: Mapping[str, str], samples: Iterable[tuple[int, float]]) -> None:
+    def append(
+        self,
+        labels: Mapping[str, str],
+        samples: Iterable[tuple[int, float]],
+        starts_ms: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         """Adds `(timestamp_ms, value)` pairs in ascending order; empty labels are no labels.
+
+        `starts_ms` maps times of samples to their start timestamps.
 
         The last sample once more is no change. Raises OutOfOrder.
         """
@@ -75,6 +88,7 @@ class MemoryStorage:
                 raise OutOfOrder(f"{kept}: sample at {timestamp_ms} ms after one at {last_ms} ms")
             series.timestamps_ms.append(timestamp_ms)
             series.values.append(value)
+            series.starts_ms.append(starts_ms.get(timestamp_ms, 0))
 
     def select(self, request: Select) -> StoredSelection:
         found = [one for one in self._series.values() if request.matchers.matches(one.labels)]
