@@ -32,11 +32,8 @@ def describe_page(page: bytes, offset: int) -> list[tuple[str, int, int, int]]:
 def join_labels(parts: Sequence[LabelSets]) -> tuple[LabelSets, list[NDArray[np.int64]]]:
     """`(labels, rows)`: distinct sets of all parts in block order; each part's row of every set, or -1."""
 
-def merge_samples(
-    count: int,
-    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """`(offsets, timestamps_ms, values)` of `count` series from such arrays of each part and its `rows`."""
+def merge_samples(count: int, parts: Sequence[tuple[NDArray[np.int64], FrameArrays]]) -> FrameArrays:
+    """The arrays of `count` series from `(rows, arrays)` of each part: its row of every series, or -1."""
 
 @final
 class BlockEncoder:

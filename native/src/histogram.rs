@@ -7,10 +7,12 @@
 mod columns;
 mod layout;
 mod python;
+mod rank;
 mod value;
 
 pub use columns::{Histograms, View};
 pub use layout::{CUSTOM, Layout};
+pub use rank::rank;
 pub use value::{Hint, Histogram};
 
 use pyo3::prelude::*;

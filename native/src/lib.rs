@@ -7,7 +7,6 @@ mod block;
 mod dialect;
 mod error;
 mod fingerprint;
-#[allow(dead_code)]
 mod frame;
 mod head;
 #[allow(dead_code, unused_imports)]

@@ -297,10 +297,9 @@ class _StoreSelection:
         _, (ours, theirs) = join_labels([labels, fresh.labels])
         shared = (ours >= 0) & (theirs >= 0)
         if not shared.any():
-            return SeriesFrame(labels, *merge_samples(len(labels), []))
+            return SeriesFrame.of(labels, merge_samples(len(labels), []))
         first, last = int(theirs[shared].min()), int(theirs[shared].max()) + 1
         rows = np.full(len(labels), -1, np.int64)
         rows[ours[shared]] = theirs[shared] - first
         frame = fresh.read(first, last)
-        part = (rows, frame.offsets, frame.timestamps_ms, frame.values)
-        return SeriesFrame(labels, *merge_samples(len(labels), [part]))
+        return SeriesFrame.of(labels, merge_samples(len(labels), [(rows, frame.arrays())]))

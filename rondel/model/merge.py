@@ -1,13 +1,16 @@
 """Merges answers: several selections as one, several storages as one.
 
-Series are joined by fingerprint and come in block order. Samples are merged in time; where two sources
-have different values for one timestamp, a value beats a staleness marker, then the larger in the total
-order of the bits wins: the same pick on every replica, whatever the order of the sources.
+Series are joined by fingerprint and come in block order. Samples are merged in time, floats and histograms
+each for themselves; where two sources differ at one timestamp, a value beats a staleness marker, then the
+larger in the total order of the bits wins (of histograms by count, then sum, then all their bits), of equal
+ones the later start: the same pick on every replica, whatever the order of the sources. What a histogram
+says of a counter reset stays only where the sample before it is the one that it was said against.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -90,10 +93,10 @@ class _MergedSelection:
                 inside = (wanted >= first) & (wanted < last)
                 found.append((np.where(inside, wanted - first, -1), selection.read(first, last)))
         if len(found) == 1 and _is_identity(found[0][0]):
-            only = found[0][1]
-            return SeriesFrame(labels, only.offsets, only.timestamps_ms, only.values)
-        parts = [(rows, one.offsets, one.timestamps_ms, one.values) for rows, one in found]
-        return SeriesFrame(labels, *merge_samples(stop - start, parts))
+            return replace(found[0][1], labels=labels)
+        return SeriesFrame.of(
+            labels, merge_samples(stop - start, [(rows, one.arrays()) for rows, one in found])
+        )
 
 
 def _is_identity(rows: _Rows) -> bool:

@@ -9,7 +9,9 @@ mod encoder;
 mod floats;
 mod index;
 mod ints;
+mod join;
 mod merge;
+mod merge_histograms;
 mod page;
 mod postings;
 mod reader;
@@ -22,5 +24,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bytes::crc32c, module)?)?;
     encoder::register(module)?;
     reader::register(module)?;
+    join::register(module)?;
     merge::register(module)
 }
