@@ -27,6 +27,7 @@ class Target:
     query_params: tuple[tuple[str, str], ...] = ()
     write_path: str = "/api/v1/write"
     has_wal: bool = True
+    has_native_histograms: bool = True
 
 
 def tree_bytes(directory: Path) -> int:
@@ -58,9 +59,11 @@ def _rondel_bytes(directory: Path, client: Client) -> int:
 
 # ---- Prometheus ----
 
+NATIVE = "--enable-feature=native-histograms"
+
 
 def _start_prometheus(directory: Path) -> Process:
-    return servers.prometheus(directory, "", "--web.enable-admin-api").start(timeout_s=120)
+    return servers.prometheus(directory, "", "--web.enable-admin-api", NATIVE).start(timeout_s=120)
 
 
 def _prometheus_bytes(directory: Path, client: Client) -> int:
@@ -97,5 +100,6 @@ TARGETS = {
         _victoria_metrics_bytes,
         query_params=(("nocache", "1"),),
         has_wal=False,
+        has_native_histograms=False,
     ),
 }
