@@ -19,6 +19,7 @@ from rondel.promql.operators.functions import (
     Clamp,
     Map,
     NoFloats,
+    NoStarts,
     Round,
     StepTimestamp,
 )
@@ -27,6 +28,7 @@ from rondel.promql.operators.info import Info, info_matchers
 from rondel.promql.operators.node import ScalarNode, VectorNode
 from rondel.promql.operators.relabel import LabelJoin, LabelReplace
 from rondel.promql.operators.scalar import Constant, FromVector, ScalarBinary, StepTime, ToVector
+from rondel.promql.operators.select import Take
 from rondel.promql.operators.sort import SortByLabel, SortByValue
 from rondel.promql.operators.window import Window
 from rondel.promql.quote import is_utf8
@@ -94,9 +96,13 @@ def _other(planner: Planner, name: str, args: list[Expr], grid: Grid) -> VectorN
         case "vector", [value]:
             return ToVector(planner.scalar(value, grid), grid)
         case "timestamp", [ast.VectorSelector() as selector]:
-            return planner.select(selector, grid, timestamps=True)
+            return planner.select(selector, grid, take=Take.TIME)
         case "timestamp", [child]:
             return StepTimestamp(planner.vector(child, grid), grid)
+        case "start_timestamp", [ast.VectorSelector() as selector] if planner.start_timestamps:
+            return planner.select(selector, grid, take=Take.START)
+        case "start_timestamp", [child]:
+            return NoStarts(planner.vector(child, grid), grid)
         case "round", [child, *to]:
             return Round(planner.vector(child, grid), planner.scalar(to[0], grid) if to else None, grid)
         case "clamp", [child, least, most]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rondel.promql.matrix import Block, Floats, Grid
+from rondel.promql.matrix import Block, Bools, Floats, Grid
 from rondel.promql.operators.node import Samples
 
 __all__ = ["ANCHORED", "SMOOTHED", "instant", "window"]
@@ -84,12 +84,14 @@ class _Series:
     offsets: Index
     times_ms: Index
     values: Floats
+    starts_ms: Index | None
 
     @classmethod
     def of(cls, samples: Samples) -> _Series:
         kept = samples.values.view(np.uint64) != STALE_BITS
         offsets = np.concatenate([[0], np.cumsum(kept)])[samples.offsets].astype(np.int64)
-        return cls(offsets, samples.timestamps_ms[kept], samples.values[kept])
+        starts_ms = None if samples.starts_ms is None else samples.starts_ms[kept]
+        return cls(offsets, samples.timestamps_ms[kept], samples.values[kept], starts_ms)
 
     def nothing(self, steps: int) -> Block:
         shape = (len(self.offsets) - 1, steps)
@@ -117,10 +119,20 @@ class _Series:
         """How many changes or resets there were up to each sample, over all series."""
         earlier, later = self.values[:-1], self.values[1:]
         if function == "resets":
-            events = later < earlier
+            events = (later < earlier) | self.began_anew()
         else:
             events = (later != earlier) & ~(np.isnan(later) & np.isnan(earlier))
         return np.concatenate([[0], np.cumsum(events)]).astype(np.int64)
+
+    def began_anew(self) -> Bools:
+        """Whether the start of each sample but the first says that there was a reset before it; the rule is
+        that of the native range functions."""
+        if self.starts_ms is None:
+            return np.zeros(max(0, len(self.values) - 1), dtype=np.bool_)
+        known = (self.starts_ms != 0) & (self.starts_ms < self.times_ms)
+        after = self.starts_ms[1:] - self.times_ms[:-1]
+        anew: Bools = known[1:] & ((after > 0) | ((after == 0) & known[:-1]))
+        return anew
 
     def correction(self, left: Floats, right: Floats, first: Index, last: Index) -> Floats:
         """What resets took away between `left`, the samples `[first, last]` and `right`."""

@@ -22,11 +22,11 @@ from rondel.promql.operators.binary import Negate, VectorScalar, VectorVector
 from rondel.promql.operators.node import Node, RangeNode, ScalarNode, VectorNode
 from rondel.promql.operators.rank import Limit, LimitRatio, Rank
 from rondel.promql.operators.scalar import Constant, ScalarBinary, StepScalar
-from rondel.promql.operators.select import InstantSelect, RangeSelect, Source
+from rondel.promql.operators.select import InstantSelect, RangeSelect, Source, Take
 from rondel.promql.operators.sets import SetOperator
 from rondel.promql.operators.shape import Once, Shared
 from rondel.promql.operators.subquery import Subquery, inner_grid
-from rondel.promql.options import EngineOptions
+from rondel.promql.options import START_TIMESTAMPS, EngineOptions
 from rondel.promql.quote import quote
 
 __all__ = ["Planner", "share", "unwrap"]
@@ -79,6 +79,10 @@ class Planner:
     end_ms: int
     options: EngineOptions
     lookback_ms: int
+
+    @property
+    def start_timestamps(self) -> bool:
+        return START_TIMESTAMPS in self.options.features
 
     def vector(self, expr: Expr, grid: Grid) -> VectorNode:
         """Raises ParseError for what no plan can be made of."""
@@ -134,12 +138,12 @@ class Planner:
             case _:
                 raise ParseError(f"expected a range vector, got {expr.type.value}")
 
-    def select(self, expr: ast.VectorSelector, grid: Grid, *, timestamps: bool = False) -> InstantSelect:
+    def select(self, expr: ast.VectorSelector, grid: Grid, *, take: Take = Take.VALUE) -> InstantSelect:
         """The selector at the steps of a grid."""
         window = self.window(expr.at, expr.offset_ms, grid)
         ahead_ms = self.lookback_ms if expr.smoothed else 0
         source = Source(expr.matchers, window.start_ms - self.lookback_ms + 1, _last(window) + ahead_ms)
-        return InstantSelect(source, grid, window, self.lookback_ms, timestamps, expr.smoothed)
+        return InstantSelect(source, grid, window, self.lookback_ms, take, expr.smoothed)
 
     def _select_range(self, expr: ast.VectorSelector, range_ms: int, grid: Grid) -> RangeSelect:
         window = self.window(expr.at, expr.offset_ms, grid)

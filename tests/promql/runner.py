@@ -64,7 +64,7 @@ class _ScriptStorage(MemoryStorage):
             times = [(index * command.gap_ms, item) for index, item in enumerate(line.items)]
             floats = [(time_ms, item) for time_ms, item in times if isinstance(item, float)]
             if floats:
-                self.append(line.labels, floats, _starts(line, command.gap_ms))
+                self.append(line.labels, floats, line.starts_ms(command.gap_ms))
             if any(isinstance(item, Histogram) for item in line.items):
                 self._promise(line.labels)
         if command.custom_buckets:
@@ -84,12 +84,6 @@ class _ScriptStorage(MemoryStorage):
         if any(request.matchers.matches(labels) for labels in self._histograms.values()):
             self.asked_for_histograms = True
         return super().select(request)
-
-
-def _starts(line: SeriesLine, gap_ms: int) -> dict[int, int]:
-    """Start times by the times of their samples, all in milliseconds."""
-    times = ((index * gap_ms, start) for index, start in enumerate(line.starts))
-    return {time_ms: time_ms + start for time_ms, start in times if start is not None}
 
 
 def run_script(path: Path) -> Iterator[Outcome]:

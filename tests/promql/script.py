@@ -11,7 +11,7 @@ from rondel.promql.duration import parse_ms
 from rondel.promql.quote import unquote
 from tests.promql.series import Histogram, ScriptError, SeriesLine, number, parse_series, parse_starts
 
-__all__ = ["Clear", "Command", "Eval", "Expectation", "Load", "RangeTimes", "parse_script"]
+__all__ = ["Clear", "Command", "Eval", "Expectation", "Load", "RangeTimes", "loaded_series", "parse_script"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,12 @@ def _load(line_number: int, line: str, body: list[str]) -> Load:
     return Load(
         line=line_number,
         gap_ms=parse_ms(match[2]),
-        series=tuple(_loaded(body)),
+        series=tuple(loaded_series(body)),
         custom_buckets=match[1] is not None,
     )
 
 
-def _loaded(body: list[str]) -> Iterator[SeriesLine]:
+def loaded_series(body: list[str]) -> Iterator[SeriesLine]:
     """The series of a load; a line of start times stands before the series that they are of."""
     starts: tuple[dict[str, str], tuple[int | None, ...]] | None = None
     for line in body:

@@ -55,6 +55,11 @@ class SeriesLine:
     starts: tuple[int | None, ...] = ()
     """The start time of each item as milliseconds after its own time; None where it has none."""
 
+    def starts_ms(self, gap_ms: int) -> dict[int, int]:
+        """Start times by the times of their samples, which are so far apart."""
+        times = ((index * gap_ms, start) for index, start in enumerate(self.starts))
+        return {time_ms: time_ms + start for time_ms, start in times if start is not None}
+
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`[^`]*`')

@@ -10,7 +10,7 @@ from rondel.promql.operators.match import labels_text
 from rondel.promql.options import FEATURES, EngineOptions
 from rondel.promql.result import InstantVector, RangeMatrix, Result, Scalar
 from rondel.storage import Select
-from tests.promql.series import parse_series
+from tests.promql.script import loaded_series
 from tests.support.memory_storage import MemoryStorage, StoredSelection
 
 __all__ = ["CountingStorage", "engine", "instant", "loaded", "ranged", "rows"]
@@ -42,12 +42,12 @@ class _CountingSelection(StoredSelection):
 
 
 def loaded(text: str, step_ms: int = MINUTE_MS) -> CountingStorage:
-    """A storage with one series a line, `name{label="value"} 1 2+3x4`, a sample every step from 0."""
+    """A storage with one series a line, `name{label="value"} 1 2+3x4`, a sample every step from 0; a line
+    `name{label="value"}@st -30s _` before it has the start timestamps of its samples."""
     storage = CountingStorage()
-    for line in filter(None, map(str.strip, text.splitlines())):
-        series = parse_series(line)
+    for series in loaded_series(list(filter(None, map(str.strip, text.splitlines())))):
         samples = [(k * step_ms, v) for k, v in enumerate(series.items) if isinstance(v, float)]
-        storage.append(series.labels, samples)
+        storage.append(series.labels, samples, series.starts_ms(step_ms))
     return storage
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rondel.promql.matrix import Block, Floats, Grid
 from rondel.promql.operators.node import Node, RowWise, Run, ScalarNode, Stream, VectorNode, drop_names
 
-__all__ = ["CALENDAR", "PLAIN", "Clamp", "Map", "NoFloats", "Round", "StepTimestamp", "civil"]
+__all__ = ["CALENDAR", "PLAIN", "Clamp", "Map", "NoFloats", "NoStarts", "Round", "StepTimestamp", "civil"]
 
 SECONDS_OF_DAY = 86_400
 
@@ -228,3 +228,19 @@ class NoFloats(RowWise):
         stream = self.child.open(run)
         blocks = (Block(block.values, np.zeros_like(block.present)) for block in stream.blocks)
         return drop_names(run, Stream(stream.labels, stream.drop_name, blocks), self.grid.count)
+
+
+@dataclass(frozen=True, slots=True)
+class NoStarts(RowWise):
+    """`start_timestamp(v)` of anything but a selector, or without the feature: nobody knows any start."""
+
+    child: VectorNode
+    grid: Grid
+
+    def title(self) -> str:
+        return "map start_timestamp"
+
+    def open(self, run: Run) -> Stream:
+        stream = self.child.open(run)
+        nothing = (Block(block.values, np.zeros_like(block.present)) for block in stream.blocks)
+        return drop_names(run, Stream(stream.labels, stream.drop_name, nothing), self.grid.count)

@@ -16,7 +16,7 @@ from rondel.promql.matrix import Block, Bools, Grid
 from rondel.promql.operators.infopick import Pick, Variants, newest, variants
 from rondel.promql.operators.match import group_rows, labels_text
 from rondel.promql.operators.node import Node, Run, Stream, VectorNode, keep_flags, replace_labels
-from rondel.promql.operators.select import InstantSelect, Source
+from rondel.promql.operators.select import InstantSelect, Source, Take
 
 __all__ = ["Info", "info_matchers"]
 
@@ -87,7 +87,7 @@ class Info(VectorNode):
         maxt_ms = max(self.window.start_ms, self.window.end_ms)
         source = Source((*self.matchers, *identifying), mint_ms, maxt_ms)
         selection = source.select(run)
-        select = InstantSelect(source, self.grid, self.window, self.lookback_ms, timestamps=True)
+        select = InstantSelect(source, self.grid, self.window, self.lookback_ms, take=Take.TIME)
         return Stream(selection.labels, keep_flags(selection.labels), select.blocks(run, selection))
 
     def _join(self, run: Run, base: LabelSets, enriched: Bools, info: Stream) -> _Join:

@@ -30,6 +30,7 @@ from rondel.storage import Select, Selection, Storage
 __all__ = [
     "CELL_BYTES",
     "RESERVED",
+    "STALE_BITS",
     "Node",
     "RangeNode",
     "RangeStream",
@@ -49,6 +50,9 @@ __all__ = [
 RESERVED = [METRIC_NAME, "__type__", "__unit__"]
 """Labels that say what a metric is; they go together when an operation changes its meaning."""
 
+STALE_BITS = 0x7FF0_0000_0000_0002
+"""of the marker that ends a series"""
+
 CELL_BYTES = 9
 """of a float64 and its presence"""
 
@@ -63,6 +67,15 @@ class Samples(NamedTuple):
     values: Floats
     starts_ms: NDArray[np.int64] | None = None
     """Only where the query is to look at them."""
+
+    def of_starts(self) -> Samples:
+        """The samples with their starts in seconds for values; staleness markers stay."""
+        if self.starts_ms is None:
+            starts_s = np.zeros_like(self.values)
+        else:
+            starts_s = self.starts_ms / 1000.0
+        stale = self.values.view(np.uint64) == STALE_BITS
+        return Samples(self.offsets, self.timestamps_ms, np.where(stale, self.values, starts_s))
 
 
 @dataclass(slots=True)

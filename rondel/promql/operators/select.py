@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -24,12 +25,13 @@ from rondel.promql.operators.node import (
 )
 from rondel.storage import Select, Selection
 
-__all__ = ["InstantSelect", "RangeSelect", "Source"]
+__all__ = ["InstantSelect", "RangeSelect", "Source", "Take"]
 
 BATCH_SAMPLES = 1 << 18
 """samples that a selector aims to have in memory at a time"""
 DENSEST_MS = 1000
 """sampling interval assumed until the first batch shows the real one"""
+_TITLES = {"value": "select", "time": "select times", "start": "select starts"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +76,30 @@ class Source:
         return f"{{{inner}}} {self.mint_ms}..{self.maxt_ms}"
 
 
+class Take(StrEnum):
+    """What of a sample is wanted; times in seconds."""
+
+    VALUE = "value"
+    TIME = "time"
+    START = "start"
+    """since when it counts, 0 where nobody said"""
+
+
 @dataclass(frozen=True, slots=True)
 class InstantSelect(VectorNode):
-    """The latest sample of each series at each step, or (`timestamps`) its time in seconds."""
+    """The latest sample of each series at each step, or one of its times."""
 
     source: Source
     grid: Grid
     window: Grid
     """The steps moved by offset; step 0 where `@` pins them to one time."""
     lookback_ms: int
-    timestamps: bool = False
+    take: Take = Take.VALUE
     smoothed: bool = False
     """interpolate between the samples around a step"""
 
     def title(self) -> str:
-        what = "select times" if self.timestamps else "select smoothed" if self.smoothed else "select"
+        what = "select smoothed" if self.smoothed else _TITLES[self.take]
         return f"{what} {self.source} at {self.window.start_ms}"
 
     def open(self, run: Run) -> Stream:
@@ -96,7 +107,7 @@ class InstantSelect(VectorNode):
         labels = selection.labels
         blocks = self._interpolated(run, selection) if self.smoothed else self.blocks(run, selection)
         stream = Stream(labels, keep_flags(labels), blocks)
-        return drop_names(run, stream, self.grid.count) if self.timestamps else stream
+        return stream if self.take is Take.VALUE else drop_names(run, stream, self.grid.count)
 
     def blocks(self, run: Run, selection: Selection) -> Iterator[Block]:
         """Values (or times) of the selected series, before anything is done to their names."""
@@ -108,10 +119,11 @@ class InstantSelect(VectorNode):
     def _block(self, rows: int, samples: Samples) -> Block:
         steps = self.window
         pinned = steps.step_ms == 0 and steps.count > 1
-        cells = *samples[:3], steps.start_ms, steps.step_ms, 1 if pinned else steps.count, self.lookback_ms
-        if not self.timestamps and not pinned:
+        arrays = samples.of_starts() if self.take is Take.START else samples
+        cells = *arrays[:3], steps.start_ms, steps.step_ms, 1 if pinned else steps.count, self.lookback_ms
+        if self.take is Take.VALUE and not pinned:
             return Block.deferred(rows, kernel.InstantCells(*cells))
-        pick = kernel.instant_timestamps if self.timestamps else kernel.instant
+        pick = kernel.instant_timestamps if self.take is Take.TIME else kernel.instant
         values, present = pick(*cells)
         if not pinned:
             return Block(values, present)
