@@ -12,7 +12,16 @@ from typing import Final, NamedTuple
 
 from rondel._native import WriteBatch, WriteDecoder
 
-__all__ = ["CacheStats", "Decoder", "PushResult", "Rejection", "WriteBatch", "WriteLimits", "rejections_of"]
+__all__ = [
+    "CacheStats",
+    "Decoder",
+    "PushResult",
+    "Rejection",
+    "WriteBatch",
+    "WriteLimits",
+    "Written",
+    "rejections_of",
+]
 
 
 _MESSAGE_SIZE_BYTES_MAX: Final = 1 << 30
@@ -30,12 +39,19 @@ class Rejection(NamedTuple):
     """How many were left out for this reason."""
 
 
+class Written(NamedTuple):
+    """What was accepted of a push; what was there already counts."""
+
+    samples: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class PushResult:
     """What an ingester did with a batch: what it accepted is in a synced WAL."""
 
-    accepted: int
-    """samples"""
+    accepted: Written
     rejections: list[Rejection] = field(default_factory=list)
 
 

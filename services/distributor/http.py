@@ -206,7 +206,7 @@ def _rejections_text(result: PushResult) -> str:
     first = result.rejections[0]
     counts = ", ".join(f"{one.samples} {one.id}" for one in result.rejections)
     text = text_with_id(first.message, first.id)
-    return f"{text}; samples left out: {counts}; samples written: {result.accepted}"
+    return f"{text}; samples left out: {counts}; samples written: {result.accepted.samples}"
 
 
 async def _answer(send: Send, status: int, text: str, headers: Headers) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 
 from rondel.errors import RateLimited, Unavailable, text_with_id
-from rondel.model.write import Decoder, PushResult, WriteBatch, rejections_of
+from rondel.model.write import Decoder, PushResult, WriteBatch, Written, rejections_of
 from rondel.runtime.clock import Clock
 from services.distributor.config import Config
 from services.distributor.metrics import Metrics
@@ -111,8 +111,8 @@ class Distributor:
         metadata = len(batch.metadata())
         self.metrics.samples.value += samples + sum([one.samples for one in rejections])
         self._check_rate(tenant, samples)
-        accepted = 0
-        if samples or metadata:
+        accepted = Written()
+        if batch or metadata:
             result = await self._ingester.push(tenant, batch)
             accepted = result.accepted
             rejections += result.rejections

@@ -16,7 +16,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from rondel.errors import ConfigError, Corruption, Unavailable
-from rondel.model.write import PushResult, Rejection, WriteBatch
+from rondel.model.write import PushResult, Rejection, WriteBatch, Written
 from rondel.runtime import logs
 from rondel.runtime.clock import Clock
 from rondel.runtime.tasks import in_thread
@@ -147,7 +147,7 @@ class Ingester:
         self.metrics.created.value += pending.created
         for rejection in rejections:
             self.metrics.rejected.labels(rejection.id).inc(rejection.samples)
-        return PushResult(pending.accepted, rejections)
+        return PushResult(Written(pending.accepted), rejections)
 
     def _recover(self) -> Report:
         try:

@@ -94,4 +94,5 @@ def batch_of(registry: CollectorRegistry, labels: dict[str, str], now_ms: int) -
     count = len(sets)
     times: np.ndarray[Any, np.dtype[np.int64]] = np.full(count, now_ms, np.int64)
     offsets: np.ndarray[Any, np.dtype[np.int64]] = np.arange(count + 1, dtype=np.int64)
-    return WriteBatch.from_arrays(LabelSets.from_dicts(sets), offsets, times, np.array(values, np.float64))
+    arrays = offsets, times, np.array(values, np.float64), None, None
+    return WriteBatch.from_arrays(LabelSets.from_dicts(sets), arrays)

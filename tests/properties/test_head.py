@@ -44,9 +44,13 @@ def batch(push: Push) -> WriteBatch:
     labels = LabelSets.from_dicts([{"__name__": name} for name, _, _ in push])
     return WriteBatch.from_arrays(
         labels,
-        np.arange(len(push) + 1),
-        np.array([time_ms for _, time_ms, _ in push], np.int64),
-        np.array([value for _, _, value in push], np.uint64).view(np.float64),
+        (
+            np.arange(len(push) + 1),
+            np.array([time_ms for _, time_ms, _ in push], np.int64),
+            np.array([value for _, _, value in push], np.uint64).view(np.float64),
+            None,
+            None,
+        ),
     )
 
 
@@ -219,9 +223,8 @@ def test_look_ups_give_what_the_matchers_say(
     sets = [dict(items) for items in {tuple(sorted(one.items())) for one in sets}]
     labels = LabelSets.from_dicts(sets)
     zeros = np.zeros(len(sets), np.int64)
-    pending = native.prepare(
-        WriteBatch.from_arrays(labels, np.arange(len(sets) + 1), zeros, zeros.astype(np.float64)), 0
-    )
+    arrays = np.arange(len(sets) + 1), zeros, zeros.astype(np.float64), None, None
+    pending = native.prepare(WriteBatch.from_arrays(labels, arrays), 0)
     native.commit(pending)
     matchers = Matchers(conditions)
     wanted = [one for one in sets if matchers.matches(one)]

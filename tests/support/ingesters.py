@@ -27,12 +27,14 @@ def batch(samples: Samples) -> WriteBatch:
     labels = LabelSets.from_dicts([{"__name__": name, "job": "test"} for name in samples])
     counts = [len(of_series) for of_series in samples.values()]
     flat = [sample for of_series in samples.values() for sample in of_series]
-    return WriteBatch.from_arrays(
-        labels,
+    arrays = (
         np.cumsum([0, *counts], dtype=np.int64),
         np.array([time_ms for time_ms, _ in flat], np.int64),
         np.array([value for _, value in flat], np.float64),
+        None,
+        None,
     )
+    return WriteBatch.from_arrays(labels, arrays)
 
 
 def make(

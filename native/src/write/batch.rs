@@ -1,29 +1,25 @@
 //! `WriteBatch`: the series of one push, between decoder and head.
 //!
 //! Samples are flat arrays. Labels stay bytes, and nobody reads them until a head meets the series
-//! for the first time; until then the fingerprint speaks for them. They are stored as the wire
-//! has them, a run of `0x0a len { 0x0a len name 0x12 len value }`. A run that arrived in this form is a
-//! span of the message itself, in whatever order its labels came; `labels` sorts on the way out.
+//! for the first time; until then the fingerprint speaks for them. `run` has their forms, `columns` what
+//! few series have: starts, histograms and exemplars. `arrays` makes a batch without a message, `python` is
+//! the door.
 
-use numpy::PyReadonlyArray1;
+mod arrays;
+mod columns;
+mod python;
+mod run;
+
+use columns::{ExemplarColumn, HistogramColumn, order_of, pad_starts, permute, put_start};
+use run::{put_label, split_label};
+
+pub use columns::Exemplar;
+pub use run::{Run, TAG_LABEL, TAG_NAME, TAG_VALUE, split_field};
+
 use pyo3::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::labels::LabelSets;
+use crate::histogram::{Histograms, View};
 use crate::write::rejection::{Rejection, Rejections};
-
-pub const TAG_LABEL: u8 = 0x0a;
-pub const TAG_NAME: u8 = 0x0a;
-pub const TAG_VALUE: u8 = 0x12;
-
-/// Where the label run of a series is.
-#[derive(Debug, Clone, Copy)]
-pub enum Run {
-    /// In the message that arrived.
-    Message { start: u32, end: u32 },
-    /// Encoded by us, because it came in another form or from arrays.
-    Encoded { start: u32, end: u32 },
-}
 
 #[derive(Debug, Clone, Copy)]
 struct Series {
@@ -50,9 +46,13 @@ pub struct WriteBatch {
     series: Vec<Series>,
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
+    /// As long as the samples once the batch is whole, or empty.
+    starts_ms: Vec<i64>,
+    histograms: HistogramColumn,
+    exemplars: ExemplarColumn,
     metadata: Vec<Metadata>,
     rejections: Rejections,
-    exemplars: u64,
+    exemplars_dropped: u64,
 }
 
 /// A series with one sample takes about this many bytes of a message.
@@ -70,9 +70,10 @@ impl WriteBatch {
         }
     }
 
-    /// Takes the message that spans of `Run::Message` point into.
+    /// Takes the message that spans of `Run::Message` point into; nothing is added after that.
     pub fn keep_message(&mut self, message: Vec<u8>) {
         self.message = message;
+        self.finish();
     }
 
     pub fn len(&self) -> usize {
@@ -83,8 +84,17 @@ impl WriteBatch {
         self.series.is_empty()
     }
 
+    /// Float samples.
     pub fn sample_count(&self) -> usize {
         self.timestamps_ms.len()
+    }
+
+    pub fn histogram_count(&self) -> usize {
+        self.histograms.timestamps_ms.len()
+    }
+
+    pub fn exemplar_count(&self) -> usize {
+        self.exemplars.rows.len()
     }
 
     pub fn fingerprint(&self, index: usize) -> u128 {
@@ -93,12 +103,32 @@ impl WriteBatch {
 
     /// Timestamps and values of a series, ascending in time; equal timestamps in order of arrival.
     pub fn samples(&self, index: usize) -> (&[i64], &[f64]) {
-        let start = match index {
-            0 => 0,
-            _ => self.series[index - 1].samples_end as usize,
-        };
-        let end = self.series[index].samples_end as usize;
+        let (start, end) = self.samples_of(index);
         (&self.timestamps_ms[start..end], &self.values[start..end])
+    }
+
+    /// When the counters of these samples began, 0 where unknown; empty if no sample of the batch says so.
+    pub fn starts(&self, index: usize) -> &[i64] {
+        let (start, end) = self.samples_of(index);
+        self.starts_ms.get(start..end).unwrap_or_default()
+    }
+
+    /// Timestamps and starts of the histograms of a series, as those of samples, and the row of
+    /// `histogram_values` where they begin.
+    pub fn histograms(&self, index: usize) -> (&[i64], &[i64], usize) {
+        let column = &self.histograms;
+        let rows = column.ends.range(index);
+        let starts_ms = column.starts_ms.get(rows.clone()).unwrap_or_default();
+        (&column.timestamps_ms[rows.clone()], starts_ms, rows.start)
+    }
+
+    pub fn histogram_values(&self) -> &Histograms {
+        &self.histograms.values
+    }
+
+    /// The exemplars of a series, ascending in time. A series may have nothing else.
+    pub fn exemplars(&self, index: usize) -> &[Exemplar] {
+        &self.exemplars.rows[self.exemplars.ends.range(index)]
     }
 
     /// Replaces `out` by the labels of a series: sorted by name, distinct, valid, no empty value.
@@ -134,10 +164,34 @@ impl WriteBatch {
         self.values.push(value);
     }
 
+    /// Gives a start to the sample that was pushed last; 0 is none.
+    #[inline]
+    pub fn start_sample(&mut self, start_ms: i64) {
+        put_start(&mut self.starts_ms, self.timestamps_ms.len(), start_ms);
+    }
+
+    /// Adds a histogram to the series that the next `end_series` closes.
+    pub fn push_histogram(&mut self, timestamp_ms: i64, start_ms: i64, value: View<'_>) {
+        self.histograms.push(timestamp_ms, start_ms, value);
+    }
+
+    /// Adds an exemplar to the series that the next `end_series` closes.
+    pub fn push_exemplar(&mut self, exemplar: Exemplar) {
+        self.exemplars.rows.push(exemplar);
+    }
+
     /// Samples that no series owns yet.
     #[inline]
     pub fn open_samples(&self) -> &[i64] {
         &self.timestamps_ms[self.samples_end()..]
+    }
+
+    /// Whether there are samples, histograms or exemplars that no series owns yet.
+    #[inline]
+    pub fn has_open(&self) -> bool {
+        self.timestamps_ms.len() > self.samples_end()
+            || self.histograms.timestamps_ms.len() > self.histograms.ends.last()
+            || self.exemplars.rows.len() > self.exemplars.ends.last()
     }
 
     /// Forgets the samples that no series owns yet.
@@ -145,29 +199,42 @@ impl WriteBatch {
         let end = self.samples_end();
         self.timestamps_ms.truncate(end);
         self.values.truncate(end);
+        self.starts_ms.truncate(end);
     }
 
     /// Keeps the open samples whose timestamp passes; gives the number of the others.
     pub fn retain_open_samples(&mut self, keep: impl Fn(i64) -> bool) -> u64 {
         let start = self.samples_end();
+        let count = self.timestamps_ms.len();
+        pad_starts(&mut self.starts_ms, count);
         let mut end = start;
-        for at in start..self.timestamps_ms.len() {
+        for at in start..count {
             if keep(self.timestamps_ms[at]) {
                 self.timestamps_ms[end] = self.timestamps_ms[at];
                 self.values[end] = self.values[at];
+                if !self.starts_ms.is_empty() {
+                    self.starts_ms[end] = self.starts_ms[at];
+                }
                 end += 1;
             }
         }
-        let dropped = self.timestamps_ms.len() - end;
         self.timestamps_ms.truncate(end);
         self.values.truncate(end);
-        dropped as u64
+        self.starts_ms.truncate(end);
+        (count - end) as u64
     }
 
-    /// Gives the open samples to a series.
+    /// Gives what is open to a series.
     #[inline]
     pub fn end_series(&mut self, fingerprint: u128, labels: Run) {
         self.sort_open_samples();
+        let index = self.series.len();
+        if self.histograms.timestamps_ms.len() > self.histograms.ends.last() {
+            self.histograms.close(index);
+        }
+        if self.exemplars.rows.len() > self.exemplars.ends.last() {
+            self.exemplars.close(index);
+        }
         self.series.push(Series {
             fingerprint,
             labels,
@@ -193,26 +260,32 @@ impl WriteBatch {
 
     /// Counts exemplars that came and are not stored.
     pub fn count_exemplars(&mut self, count: u64) {
-        self.exemplars += count;
+        self.exemplars_dropped += count;
     }
 
     pub fn reject(&mut self, id: &'static str, samples: u64, message: impl FnOnce() -> String) {
         self.rejections.add(id, samples, message);
     }
 
+    fn finish(&mut self) {
+        pad_starts(&mut self.starts_ms, self.timestamps_ms.len());
+        let histograms = &mut self.histograms;
+        pad_starts(&mut histograms.starts_ms, histograms.timestamps_ms.len());
+    }
+
     /// The sender keeps samples of a series in order, nearly always: look before sorting.
     #[inline]
     fn sort_open_samples(&mut self) {
         let start = self.samples_end();
-        if self.timestamps_ms[start..].is_sorted() {
-            return;
+        if let Some(order) = order_of(&self.timestamps_ms[start..]) {
+            let count = self.timestamps_ms.len();
+            permute(&mut self.timestamps_ms, start, &order);
+            permute(&mut self.values, start, &order);
+            if self.starts_ms.len() > start {
+                self.starts_ms.resize(count, 0);
+                permute(&mut self.starts_ms, start, &order);
+            }
         }
-        let mut order: Vec<usize> = (start..self.timestamps_ms.len()).collect();
-        order.sort_by_key(|&at| self.timestamps_ms[at]);
-        let timestamps: Vec<i64> = order.iter().map(|&at| self.timestamps_ms[at]).collect();
-        let values: Vec<f64> = order.iter().map(|&at| self.values[at]).collect();
-        self.timestamps_ms[start..].copy_from_slice(&timestamps);
-        self.values[start..].copy_from_slice(&values);
     }
 
     #[inline]
@@ -222,249 +295,12 @@ impl WriteBatch {
             .map_or(0, |series| series.samples_end as usize)
     }
 
-    fn from_slices(
-        labels: &LabelSets,
-        offsets: &[i64],
-        timestamps_ms: &[i64],
-        values: &[f64],
-    ) -> Result<Self> {
-        check_shape(labels.count(), offsets, timestamps_ms.len(), values.len())?;
-        let mut batch = Self::default();
-        let mut scratch = Vec::new();
-        for index in 0..labels.count() {
-            for at in offsets[index] as usize..offsets[index + 1] as usize {
-                batch.push_sample(timestamps_ms[at], values[at]);
-            }
-            let pairs = labels.labels_of(index);
-            let run =
-                batch.encode_labels(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-            if batch.encoded.len() > u32::MAX as usize {
-                return Err(misshapen("labels take more than 4 GiB"));
-            }
-            batch.end_series(labels.fingerprint_of(index, &mut scratch), run);
-        }
-        Ok(batch)
-    }
-}
-
-#[pymethods]
-impl WriteBatch {
-    /// Series with the samples `[offsets[i], offsets[i + 1])`; labels must be within the limits.
-    #[staticmethod]
-    fn from_arrays(
-        labels: &Bound<'_, LabelSets>,
-        offsets: PyReadonlyArray1<'_, i64>,
-        timestamps_ms: PyReadonlyArray1<'_, i64>,
-        values: PyReadonlyArray1<'_, f64>,
-    ) -> PyResult<Self> {
-        Ok(Self::from_slices(
-            labels.get(),
-            offsets.as_slice()?,
-            timestamps_ms.as_slice()?,
-            values.as_slice()?,
-        )?)
-    }
-
-    fn __len__(&self) -> usize {
-        self.len()
-    }
-
-    #[getter(sample_count)]
-    fn py_sample_count(&self) -> usize {
-        self.sample_count()
-    }
-
-    /// Exemplars that came and are not stored.
-    #[getter]
-    fn exemplars_dropped(&self) -> u64 {
-        self.exemplars
-    }
-
-    /// Heap bytes held.
-    #[getter]
-    fn size_bytes(&self) -> usize {
-        self.message.capacity()
-            + self.encoded.capacity()
-            + self.series.capacity() * size_of::<Series>()
-            + (self.timestamps_ms.capacity() + self.values.capacity()) * 8
-    }
-
-    /// What was left out while decoding: `(id, text of the first, samples)`, one an id.
-    #[getter(rejections)]
-    fn py_rejections(&self) -> Vec<(&'static str, &str, u64)> {
-        self.rejections
-            .all()
-            .iter()
-            .map(|one| (one.id, one.message.as_str(), one.samples))
-            .collect()
-    }
-
-    /// `(metric, type, help, unit)` in the order of arrival.
-    #[pyo3(name = "metadata")]
-    fn py_metadata(&self) -> Vec<(&str, &'static str, &str, &str)> {
-        self.metadata
-            .iter()
-            .map(|one| {
-                (
-                    one.metric.as_str(),
-                    one.kind,
-                    one.help.as_str(),
-                    one.unit.as_str(),
-                )
-            })
-            .collect()
-    }
-
-    /// Labels, timestamps and values of one series: for tests and for people, not for a hot path.
-    #[allow(clippy::type_complexity)]
-    fn series(&self, index: usize) -> PyResult<(Vec<(String, String)>, Vec<i64>, Vec<f64>)> {
-        if index >= self.len() {
-            let message = format!("series {index} of {}", self.len());
-            return Err(pyo3::exceptions::PyIndexError::new_err(message));
-        }
-        let mut labels = Vec::new();
-        self.labels(index, &mut labels);
-        let labels = labels
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let (timestamps_ms, values) = self.samples(index);
-        Ok((labels, timestamps_ms.to_vec(), values.to_vec()))
-    }
-
-    /// The fingerprint of one series: `docs/format/fingerprint.md`.
-    #[pyo3(name = "fingerprint")]
-    fn py_fingerprint(&self, index: usize) -> PyResult<u128> {
-        if index >= self.len() {
-            let message = format!("series {index} of {}", self.len());
-            return Err(pyo3::exceptions::PyIndexError::new_err(message));
-        }
-        Ok(self.fingerprint(index))
-    }
-}
-
-fn check_shape(series: usize, offsets: &[i64], timestamps: usize, values: usize) -> Result<()> {
-    if offsets.len() != series + 1 || timestamps != values || timestamps > u32::MAX as usize {
-        return Err(misshapen(format!(
-            "{series} series with {} offsets, {timestamps} timestamps, {values} values",
-            offsets.len()
-        )));
-    }
-    let whole = offsets[0] == 0 && offsets[series] as usize == timestamps;
-    if !whole || !offsets.is_sorted() {
-        return Err(misshapen("offsets must ascend from 0 to the samples"));
-    }
-    Ok(())
-}
-
-fn misshapen(message: impl Into<String>) -> Error {
-    Error::invalid("batch-misshapen", message)
-}
-
-fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    let inner = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
-    out.push(TAG_LABEL);
-    put_varint(out, inner);
-    out.push(TAG_NAME);
-    put_varint(out, name.len());
-    out.extend_from_slice(name);
-    out.push(TAG_VALUE);
-    put_varint(out, value.len());
-    out.extend_from_slice(value);
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn varint_len(value: usize) -> usize {
-    (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
-}
-
-/// The content of the first field of `bytes`, which must have this one-byte tag, and the rest.
-#[inline]
-pub fn split_field(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&first, mut rest) = bytes.split_first()?;
-    if first != tag {
-        return None;
-    }
-    let mut length = 0usize;
-    for shift in [0, 7, 14, 21, 28] {
-        let (&byte, after) = rest.split_first()?;
-        rest = after;
-        length |= ((byte & 0x7f) as usize) << shift;
-        if byte < 0x80 {
-            return rest.split_at_checked(length);
-        }
-    }
-    None
-}
-
-/// The first label of a run, and the rest. Runs were checked when they entered the batch, so an
-/// odd one ends the walk.
-fn split_label(run: &[u8]) -> Option<((&str, &str), &[u8])> {
-    let (label, rest) = split_field(run, TAG_LABEL)?;
-    let (name, label) = split_field(label, TAG_NAME)?;
-    let (value, _) = split_field(label, TAG_VALUE)?;
-    let name = std::str::from_utf8(name).ok()?;
-    let value = std::str::from_utf8(value).ok()?;
-    Some(((name, value), rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::labels::LabelSetsBuilder;
-
-    fn labels(sets: &[&[(&str, &str)]]) -> LabelSets {
-        let mut builder = LabelSetsBuilder::default();
-        for set in sets {
-            for (name, value) in *set {
-                builder.label(name, value);
-            }
-            builder.end_set();
-        }
-        builder.build()
-    }
-
-    #[test]
-    fn labels_of_any_length_come_back() {
-        let long = "v".repeat(20_000);
-        let pairs: &[(&str, &str)] = &[("__name__", "up"), ("a", &long), ("b", "ü")];
-        let batch = WriteBatch::from_slices(&labels(&[pairs]), &[0, 1], &[7], &[1.0]);
-        let batch = batch.expect("well shaped");
-        let mut out = Vec::new();
-        batch.labels(0, &mut out);
-        assert_eq!(out, pairs);
-        let mut scratch = Vec::new();
-        let print = crate::fingerprint::fingerprint(pairs.iter().copied(), &mut scratch);
-        assert_eq!(batch.fingerprint(0), print);
-    }
-
-    #[test]
-    fn samples_of_a_series_are_sorted_by_time_and_stable() {
-        let sets = labels(&[&[("__name__", "a")], &[("__name__", "b")]]);
-        let batch = WriteBatch::from_slices(
-            &sets,
-            &[0, 1, 5],
-            &[9, 4, 3, 4, i64::MIN],
-            &[0.0, 1.0, 2.0, 3.0, 4.0],
-        )
-        .expect("well shaped");
-        assert_eq!(batch.samples(0), (&[9][..], &[0.0][..]));
-        let sorted: &[i64] = &[i64::MIN, 3, 4, 4];
-        assert_eq!(batch.samples(1), (sorted, &[4.0, 2.0, 1.0, 3.0][..]));
-    }
-
-    #[test]
-    fn arrays_that_do_not_fit_are_refused() {
-        let sets = labels(&[&[("__name__", "a")]]);
-        for offsets in [&[0i64, 2][..], &[0], &[1, 1], &[-1, 1], &[0, 0]] {
-            assert!(WriteBatch::from_slices(&sets, offsets, &[1], &[1.0]).is_err());
-        }
+    #[inline]
+    fn samples_of(&self, index: usize) -> (usize, usize) {
+        let start = match index {
+            0 => 0,
+            _ => self.series[index - 1].samples_end as usize,
+        };
+        (start, self.series[index].samples_end as usize)
     }
 }

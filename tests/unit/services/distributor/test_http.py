@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Message, Scope
 
 from rondel.errors import RateLimited, Unavailable
-from rondel.model.write import PushResult, Rejection, WriteBatch, WriteLimits
+from rondel.model.write import PushResult, Rejection, WriteBatch, WriteLimits, Written
 from rondel.runtime.clock import FakeClock
 from rondel.runtime.router import Router
 from services.distributor.config import Config
@@ -42,7 +42,8 @@ class FakeIngester:
             raise self.failure
         self.pushed.append((tenant, batch))
         left_out = sum(one.samples for one in self.rejections)
-        return PushResult(batch.sample_count - left_out, list(self.rejections))
+        accepted = Written(batch.sample_count - left_out, batch.histogram_count, batch.exemplar_count)
+        return PushResult(accepted, list(self.rejections))
 
 
 class Bench:

@@ -120,7 +120,7 @@ async def test_what_a_replay_shows_survives_a_power_cut(is_full: bool) -> None:
     after.room_bytes = 0 if is_full else None
     again = make(after)
     await again.start()
-    assert (await again.push("a", batch({"m": [(NOW_MS, 0.0)]}))).accepted == 1
+    assert (await again.push("a", batch({"m": [(NOW_MS, 0.0)]}))).accepted.samples == 1
     await again.stop()
     last = make(after.crash())
     await last.start()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rondel.errors import ConfigError, InvalidData, Unavailable
+from rondel.model.write import Written
 from tests.support.ingesters import NOW_MS, batch, make, samples_of
 
 
@@ -14,7 +15,7 @@ async def test_a_push_is_visible_once_it_is_acknowledged(tmp_path: Path) -> None
     ingester = make(tmp_path)
     await ingester.start()
     result = await ingester.push("a", batch({"m": [(NOW_MS, 1.0), (NOW_MS + 1, 2.0)]}))
-    assert (result.accepted, result.rejections) == (2, [])
+    assert (result.accepted, result.rejections) == (Written(samples=2), [])
     assert samples_of(ingester, "a") == {"m": [(NOW_MS, 1.0), (NOW_MS + 1, 2.0)]}
     await ingester.stop()
 

@@ -222,7 +222,7 @@ async def test_pushes_during_ships_are_neither_lost_nor_doubled(tmp_path: Path) 
 
     async def write(name: str) -> None:
         for point in wanted[name]:
-            assert (await ingester.push("a", batch({name: [point]}))).accepted == 1
+            assert (await ingester.push("a", batch({name: [point]}))).accepted.samples == 1
 
     async def flush() -> None:
         for _ in range(10):
