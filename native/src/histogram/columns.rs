@@ -174,6 +174,12 @@ impl Histograms {
         layouts + self.cells.capacity() * 8 + self.ends.capacity() * 8 + self.hints.capacity() * 5
     }
 
+    /// The layout of the newest.
+    pub(super) fn last_layout(&self) -> Option<&Arc<Layout>> {
+        let number = *self.layout_of.last()?;
+        self.layouts.get(number as usize)
+    }
+
     #[inline]
     fn number(&mut self, layout: &Arc<Layout>) -> u32 {
         if let Some(&last) = self.layout_of.last()

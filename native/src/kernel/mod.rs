@@ -18,7 +18,7 @@ mod regex;
 pub mod samples;
 mod select;
 pub mod starts;
-mod sum;
+pub mod sum;
 mod trend;
 mod window;
 
