@@ -439,10 +439,43 @@ class Matchers:
     def matches(self, labels: dict[str, str]) -> bool: ...
     def matches_empty(self) -> bool: ...
 
+# --- remote ---------------------------------------------------------------------------------------
+
+def read_request(
+    body: bytes, bytes_max: int
+) -> tuple[list[tuple[int, int, list[tuple[str, str, str]]]], list[int]]:
+    """`(queries, accepted)` of a snappy body, a query being `(mint_ms, maxt_ms, matchers)`.
+
+    Raises InvalidData where it is none, or larger than `bytes_max` once it is decompressed.
+    """
+
+def read_series(labels: LabelSets, arrays: FrameArrays) -> bytes:
+    """Series with samples as `timeseries` fields of a query's result."""
+
+def read_response(results: Sequence[Sequence[bytes]]) -> bytes:
+    """The snappy body of an answer of samples, from the parts of each query's result."""
+
+def read_frames(labels: LabelSets, arrays: FrameArrays, query: int, frame_bytes_max: int) -> bytes:
+    """Series with samples as frames of chunks; a frame holds one series or a part of one."""
+
 # --- sampling -------------------------------------------------------------------------------------
 
 def sampling_hashes(labels: LabelSets) -> NDArray[np.uint64]:
     """uint64[n]: Prometheus' hash of each label set."""
+
+# --- tsdb -----------------------------------------------------------------------------------------
+
+def histogram_chunk_decode(chunk: bytes) -> tuple[NDArray[np.int64], Histograms]:
+    """Times and histograms of a chunk of float histograms; raises Corruption."""
+
+def histogram_chunk_encode(timestamps_ms: NDArray[np.int64], histograms: Histograms) -> bytes:
+    """One chunk; InvalidData where a histogram does not fit behind the one before it."""
+
+def xor_decode(chunk: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Times and values of a chunk of floats; raises Corruption."""
+
+def xor_encode(timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]) -> bytes:
+    """One chunk of at most 65,535 samples."""
 
 # --- write ----------------------------------------------------------------------------------------
 

@@ -16,8 +16,10 @@ mod json;
 mod kernel;
 mod labels;
 mod matcher;
+mod remote;
 mod sampling;
 mod symbols;
+mod tsdb;
 mod write;
 
 use pyo3::prelude::*;
@@ -32,7 +34,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     kernel::register(module)?;
     labels::register(module)?;
     matcher::register(module)?;
+    remote::register(module)?;
     sampling::register(module)?;
+    tsdb::register(module)?;
     write::register(module)?;
     Ok(())
 }

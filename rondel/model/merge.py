@@ -29,6 +29,7 @@ __all__ = [
     "join_labels",
     "merge_samples",
     "merge_selections",
+    "reordered",
 ]
 
 _Rows = NDArray[np.int64]
@@ -64,6 +65,13 @@ def merge_selections(selections: Sequence[Selection]) -> Selection:
         return holding[0]
     labels, rows = join_labels([one.labels for one in holding])
     return _MergedSelection(labels, [_ascending(one, own) for one, own in zip(holding, rows, strict=True)])
+
+
+def reordered(selection: Selection, rows: NDArray[np.int64]) -> Selection:
+    """The same selection with only these rows, in this order."""
+    if isinstance(selection, Reorderable):
+        return selection.take(rows)
+    return _MergedSelection(selection.labels.take(rows), [(selection, rows)])
 
 
 def _ascending(selection: Selection, rows: _Rows) -> tuple[Selection, _Rows]:

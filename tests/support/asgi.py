@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -43,7 +44,10 @@ async def call(
     answer = Answer()
 
     async def receive() -> Message:
-        return next(waiting, {"type": "http.disconnect"})
+        message = next(waiting, None)
+        if message is None and complete:
+            await asyncio.Event().wait()  # the client waits for its answer
+        return message or {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -153,8 +153,8 @@ class Querier:
         )
         router = Router()
         mount(router, context, facts)
-        app = Edge(router, self.registry)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://rondel")
+        self.app = Edge(router, self.registry)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://rondel")
 
     async def close(self) -> None:
         await self.client.aclose()

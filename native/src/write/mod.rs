@@ -10,8 +10,8 @@ mod labels;
 mod limits;
 pub mod rejection;
 mod request;
-mod snappy;
-mod wire;
+pub mod snappy;
+pub mod wire;
 
 use pyo3::prelude::*;
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rondel.runtime.router import Route, Router
-from services.querier.api import expressions, metadata, query, rules, series, status
+from services.querier.api import expressions, metadata, query, remote, rules, series, status
 from services.querier.api.context import Context
 from services.querier.api.status import Facts
 
@@ -22,6 +22,7 @@ def mount(router: Router, context: Context, facts: Facts) -> None:
         *query.routes(context),
         *series.routes(context),
         *metadata.routes(context),
+        *remote.routes(context),
         *rules.routes(context),
         *expressions.routes(),
         *status.routes(context, facts),

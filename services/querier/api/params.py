@@ -13,7 +13,7 @@ from starlette.requests import Request
 from rondel.errors import InvalidData, TooLarge
 from services.querier.api import times
 
-__all__ = ["BODY_BYTES_MAX", "Params", "invalid", "read"]
+__all__ = ["BODY_BYTES_MAX", "Params", "body", "invalid", "read"]
 
 BODY_BYTES_MAX: Final = 2 << 20
 _FIELDS_MAX: Final = 10_000
@@ -96,12 +96,12 @@ async def read(request: Request) -> Params:
     """The parameters of a request; consumes its body."""
     pairs: list[tuple[str, str]] = []
     if request.method == "POST":
-        body = await _body(request)
-        if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
-            if len(body) < _THREAD_BYTES_MIN:
-                pairs = _pairs(body)
+        form = await body(request, BODY_BYTES_MAX)
+        if form and request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+            if len(form) < _THREAD_BYTES_MIN:
+                pairs = _pairs(form)
             else:
-                pairs = await asyncio.to_thread(_pairs, body)
+                pairs = await asyncio.to_thread(_pairs, form)
     return Params(pairs + _pairs(request.scope["query_string"]))
 
 
@@ -113,12 +113,13 @@ def _pairs(encoded: bytes) -> list[tuple[str, str]]:
         raise InvalidData(f"too many parameters (limit: {_FIELDS_MAX})") from error
 
 
-async def _body(request: Request) -> bytes:
+async def body(request: Request, bytes_max: int) -> bytes:
+    """The whole body; raises TooLarge."""
     parts: list[bytes] = []
     size_bytes = 0
     async for part in request.stream():
         size_bytes += len(part)
-        if size_bytes > BODY_BYTES_MAX:
-            raise TooLarge(f"the form is larger than allowed (limit: {BODY_BYTES_MAX} bytes)")
+        if size_bytes > bytes_max:
+            raise TooLarge(f"the body is larger than allowed (limit: {bytes_max} bytes)")
         parts.append(part)
     return b"".join(parts)

@@ -1,0 +1,105 @@
+"""`/read`: remote read, with which another Prometheus looks into our samples.
+
+The client names the kinds of answers that it takes, and gets the first that is known here: chunks in a
+stream, of which one batch of series is in memory at a time, or one message with all samples.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rondel.errors import InvalidData
+from rondel.model import remote_read
+from rondel.model.labels import Matchers
+from rondel.model.remote_read import SAMPLES, STREAMED_XOR_CHUNKS, ReadQuery, ReadRequest
+from rondel.promql.control import Control
+from rondel.runtime.router import Route, route
+from rondel.storage import Select, Selection
+from services.querier.api import params as form
+from services.querier.api.context import Context
+from services.querier.api.stream import Emit, Streamed
+from services.querier.reading import batches, in_order
+
+__all__ = ["routes"]
+
+_BODY_BYTES_MAX: Final = 32 << 20
+_FRAME_BYTES_MAX: Final = 1 << 20
+"""As Prometheus cuts its frames; a single chunk may be larger."""
+_STREAM: Final = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
+_MESSAGE: Final = "application/x-protobuf"
+
+
+def routes(context: Context) -> list[Route]:
+    read = _Read(context)
+    return [route("/read", read.handle, ["POST"])]
+
+
+class _Read:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def handle(self, request: Request) -> Response:
+        context, tenant = self._context, self._context.tenant(request)
+        body = await form.body(request, _BODY_BYTES_MAX)
+        asked = await asyncio.to_thread(ReadRequest.decode, body, _BODY_BYTES_MAX)
+        kind = _negotiated(asked.accepted)
+        timeout_s = context.config.timeout_s
+        # Samples are counted over the whole answer below; what is in memory at once is bounded in bytes.
+        control = Control(timeout_s=timeout_s, memory_bytes_max=context.engine.options.memory_bytes_max)
+        if kind == STREAMED_XOR_CHUNKS:
+            return Streamed(
+                context.executor,
+                "read",
+                control,
+                lambda emit: self._stream(tenant, asked, control, emit),
+                timeout_s=timeout_s,
+                media_type=_STREAM,
+            )
+        answer = await context.executor.run(
+            "read",
+            control,
+            request.receive,
+            lambda: self._samples(tenant, asked, control),
+            timeout_s=timeout_s,
+        )
+        return Response(answer, media_type=_MESSAGE, headers={"content-encoding": "snappy"})
+
+    def _stream(self, tenant: str, asked: ReadRequest, control: Control, emit: Emit) -> None:
+        for index, query in enumerate(asked.queries):
+            for frame in batches(in_order(self._select(tenant, query, control)), control):
+                emit(remote_read.chunked(frame, index, _FRAME_BYTES_MAX))
+
+    def _samples(self, tenant: str, asked: ReadRequest, control: Control) -> bytes:
+        """All in memory, which the query's budget bounds: parts are held to the end."""
+        results, samples_max = [], self._context.config.samples_max
+        samples = 0
+        for query in asked.queries:
+            parts = []
+            for frame in batches(in_order(self._select(tenant, query, control)), control):
+                samples += frame.samples
+                if samples > samples_max:
+                    raise InvalidData(f"exceeded sample limit ({samples_max})")
+                part = remote_read.series(frame)
+                control.hold(0, 2 * len(part))  # once by itself, once in the message
+                parts.append(part)
+            results.append(parts)
+        return remote_read.response(results)
+
+    def _select(self, tenant: str, query: ReadQuery, control: Control) -> Selection:
+        control.check()
+        request = Select(tenant, Matchers(query.matchers), query.mint_ms, query.maxt_ms)
+        return self._context.storage.select(request)
+
+
+def _negotiated(accepted: list[int]) -> int:
+    for kind in accepted or [SAMPLES]:
+        if kind in (SAMPLES, STREAMED_XOR_CHUNKS):
+            return kind
+    raise InvalidData(
+        f"server does not support any of the requested response types: {accepted}; "
+        f"supported: {[SAMPLES, STREAMED_XOR_CHUNKS]}"
+    )
