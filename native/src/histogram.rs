@@ -11,12 +11,16 @@ mod buckets;
 mod cell;
 mod columns;
 mod compact;
+mod elementwise;
 mod layout;
 mod notes;
 mod python;
+mod quantile;
 mod rank;
 mod reset;
 mod side;
+mod text;
+mod trim;
 mod value;
 mod zero;
 
@@ -36,5 +40,6 @@ use pyo3::prelude::*;
 pub const FIXED_CELLS: usize = 3;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Histograms>()
+    module.add_class::<Histograms>()?;
+    elementwise::register(module)
 }

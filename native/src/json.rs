@@ -1,6 +1,6 @@
 //! Results as the JSON of the Prometheus HTTP API, written straight from arrays to bytes.
 
-mod number;
+pub mod number;
 mod python;
 mod text;
 

@@ -16,6 +16,7 @@ thread. Rules that hold for all of it:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntFlag
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -34,6 +35,7 @@ from rondel._native import (
     json_strings,
     json_vector,
 )
+from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "BucketFix",
     "InstantCells",
     "Matrix",
+    "Note",
     "Regex",
     "ValueCounts",
     "WindowCells",
@@ -49,6 +52,14 @@ __all__ = [
     "bucket_quantile",
     "count_values",
     "float_texts",
+    "histogram_add",
+    "histogram_equal",
+    "histogram_fraction",
+    "histogram_quantile",
+    "histogram_scale",
+    "histogram_texts",
+    "histogram_trim",
+    "histogram_variance",
     "instant",
     "instant_timestamps",
     "json_frame",
@@ -61,6 +72,7 @@ __all__ = [
     "limitk",
     "number_keys",
     "quantile_groups",
+    "resolve_hints",
     "sampling_hashes",
     "start_overlaps",
     "topk",
@@ -70,6 +82,34 @@ __all__ = [
 
 Matrix: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_]]
 """`(values, present)`, both `[series, steps]`"""
+
+
+class Note(IntFlag):
+    """What is worth telling of an operation on histograms, beside its result."""
+
+    MIXED = 1
+    """floats and histograms where only one kind makes sense"""
+    NOT_COUNTER = 2
+    """a counter was wanted, and a histogram says that it is a gauge"""
+    NOT_GAUGE = 4
+    """a gauge was wanted, and a histogram does not say that it is one"""
+    MIXED_SCHEMAS = 8
+    """exponential and custom buckets together"""
+    BOUNDS_RECONCILED = 16
+    """custom bounds differed; what both have was kept"""
+    HINTS_COLLIDE = 32
+    """one histogram was a reset and the other was not"""
+    HISTOGRAMS_IGNORED = 64
+    """histograms were there, and the function takes floats alone"""
+    INCOMPATIBLE = 128
+    """exponential and custom buckets in a binary operator"""
+    NATIVE_AND_CLASSIC = 256
+    """classic and native histograms of one name"""
+    NAN_RESULT = 512
+    """the quantile falls among observations of NaN"""
+    NAN_OBSERVATIONS = 1024
+    """observations of NaN are counted that no bucket shows"""
+
 
 STARTED: Final = frozenset({"increase", "irate", "rate", "resets"})
 """Range functions that look at start timestamps."""
@@ -319,3 +359,62 @@ def number_keys(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], int]:
 def sampling_hashes(labels: LabelSets) -> NDArray[np.uint64]:
     """uint64[n]: the hash by which Prometheus' `limit_ratio` chooses series."""
     return _native.sampling_hashes(labels)
+
+
+def histogram_add(
+    left: Histograms, right: Histograms, subtract: bool
+) -> tuple[Histograms, NDArray[np.uint32], NDArray[np.bool_]]:
+    """`(sums or differences, notes uint32[n], ok bool[n])` of n pairs, without empty buckets.
+
+    Both are brought to common buckets first. Exponential and custom ones have none: there `ok` is not set,
+    and the left one stands. A difference is a gauge.
+    """
+    return _native.histogram_add(left, right, subtract)
+
+
+def histogram_scale(histograms: Histograms, factor: NDArray[np.float64], divide: bool) -> Histograms:
+    """Each times (or divided by) its factor, float64[n], without empty buckets; by 0, without any."""
+    return _native.histogram_scale(histograms, factor, divide)
+
+
+def histogram_equal(left: Histograms, right: Histograms) -> NDArray[np.bool_]:
+    """bool[n]: pairs that are the same in all but hints. Empty buckets count; NaN equals the same NaN."""
+    return _native.histogram_equal(left, right)
+
+
+def histogram_trim(histograms: Histograms, bound: NDArray[np.float64], upper: bool) -> Histograms:
+    """The observations of each below its bound, float64[n], where `upper`; else those above."""
+    return _native.histogram_trim(histograms, bound, upper)
+
+
+def histogram_quantile(
+    histograms: Histograms, q: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
+    """`(float64[n], notes uint32[n])`: the `q` quantile, float64[n], of each native histogram."""
+    return _native.histogram_quantile(histograms, q)
+
+
+def histogram_fraction(
+    histograms: Histograms, lower: NDArray[np.float64], upper: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
+    """`(float64[n], notes uint32[n])`: the share of observations between two bounds, float64[n] each."""
+    return _native.histogram_fraction(histograms, lower, upper)
+
+
+def histogram_variance(histograms: Histograms) -> NDArray[np.float64]:
+    """float64[n]: the variance of the observations of each, taken from the middles of its buckets."""
+    return _native.histogram_variance(histograms)
+
+
+def histogram_texts(histograms: Histograms) -> list[str]:
+    """Each as `{count:4, sum:5, (1,2]:4}`, the text that `count_values` puts in a label."""
+    return _native.histogram_texts(histograms)
+
+
+def resolve_hints(offsets: NDArray[np.int64], histograms: Histograms) -> Histograms:
+    """The histograms of n series, `offsets` int64[n + 1], with hints as a store gives them in order.
+
+    A gauge or a reset that says so stays one. Others are compared with the one before in the series; where
+    that is none, or a marker, or laid out otherwise, the hint is unknown.
+    """
+    return _native.resolve_hints(offsets, histograms)

@@ -64,6 +64,13 @@ impl<'a> View<'a> {
         is_stale(self.sum())
     }
 
+    /// Whether both are the same but for hints: buckets, empty ones too, and every bit of every cell.
+    pub fn equals(self, other: View<'_>) -> bool {
+        let bits = |cells: &'a [f64]| cells.iter().map(|cell| cell.to_bits());
+        self.is_laid_out_as(&other)
+            && bits(self.cells).eq(other.cells.iter().map(|cell| cell.to_bits()))
+    }
+
     /// Whether both have the same buckets, so that their cells stand for the same.
     #[inline]
     pub fn is_laid_out_as(&self, other: &View<'_>) -> bool {
@@ -172,6 +179,11 @@ impl Histograms {
     pub fn size_bytes(&self) -> usize {
         let layouts: usize = self.layouts.iter().map(|one| one.size_bytes() + 96).sum();
         layouts + self.cells.capacity() * 8 + self.ends.capacity() * 8 + self.hints.capacity() * 5
+    }
+
+    /// Cells of all.
+    pub fn cell_count(&self) -> usize {
+        self.cells.len()
     }
 
     /// The layout of the newest.

@@ -5,6 +5,8 @@
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 const PLAIN_MIN: f64 = 1e-6;
 const PLAIN_MAX: f64 = 1e21;
+const GENERAL_MIN: f64 = 1e-4;
+const GENERAL_MAX: f64 = 1e6;
 /// Where ryu, too, writes fractions without an exponent.
 const SAME_AS_RYU: std::ops::Range<f64> = 1e-5..1e15;
 
@@ -41,6 +43,17 @@ pub fn push_plain(out: &mut Vec<u8>, value: f64) {
         return out.extend_from_slice(buffer.format_finite(size).as_bytes());
     }
     Digits::of(size, &mut buffer).push_plain(out);
+}
+
+/// A value with an exponent below 1e-4 and from 1e6 on, as Go's `%g` writes it.
+pub fn push_general(out: &mut Vec<u8>, value: f64) {
+    let size = value.abs();
+    if size.is_finite() && size != 0.0 && !(GENERAL_MIN..GENERAL_MAX).contains(&size) {
+        push_sign(out, value);
+        Digits::of(size, &mut ryu::Buffer::new()).push_exponent(out);
+    } else {
+        push_plain(out, value);
+    }
 }
 
 /// Milliseconds as seconds, with as many decimals as they need.
