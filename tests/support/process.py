@@ -81,6 +81,10 @@ class Process:
     def start(self, timeout_s: float = 30.0) -> Process:
         """Start and wait until it says that it is ready."""
         self.launch()
+        return self.wait_until_ready(timeout_s)
+
+    def wait_until_ready(self, timeout_s: float = 30.0) -> Process:
+        """For what was launched."""
         started = time.monotonic()
         while not self._is_ready():
             if self.returncode is not None:
@@ -119,6 +123,10 @@ class Process:
         if self._popen is None:
             raise NotStarted(f"{self.name} is not running")
         return self._popen.wait(timeout_s)
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._popen is not None:
+            self._popen.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL: no chance to tidy up."""

@@ -1,0 +1,1 @@
+"""Calls to other processes over gRPC; nothing else in Rondel knows that it is gRPC."""

@@ -1,0 +1,169 @@
+"""A channel to one process: TLS, keep-alive, size caps; what gRPC raises becomes our errors.
+
+gRPC must not be used before a fork: worker processes are spawned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+from rondel.errors import ConfigError, InvalidData, RondelError, Unauthenticated, Unavailable
+
+__all__ = ["Call", "Channel", "Message", "Stream", "TlsFiles"]
+
+Metadata = tuple[tuple[str, str], ...]
+
+MESSAGE_BYTES_MAX: Final = 64 << 20
+
+KEEPALIVE: Final = (
+    # A member that is frozen, not dead, answers no ping. Oftener than every 5 s, etcd would call it abuse.
+    ("grpc.keepalive_time_ms", 6_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.ping_timeout_ms", 2_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+_RETRYABLE: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+
+
+class Message(Protocol):
+    """A protobuf message."""
+
+    def SerializeToString(self) -> bytes: ...  # noqa: N802 (protobuf's name)
+
+    @classmethod
+    def FromString(cls, data: bytes) -> Self: ...  # noqa: N802 (protobuf's name)
+
+
+_Reply = TypeVar("_Reply", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files; empty ones are not used. A certificate needs its key."""
+
+    ca: str = ""
+    """who signed the other side; the system's authorities where it is empty"""
+    cert: str = ""
+    key: str = ""
+
+    def read(self) -> list[bytes | None]:
+        """The contents of ca, key and cert. Raises ConfigError."""
+        if bool(self.cert) != bool(self.key):
+            raise ConfigError("a TLS certificate and its key go together: one of them is missing")
+        return [_content(path) for path in (self.ca, self.key, self.cert)]
+
+
+def _content(path: str) -> bytes | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the TLS file {path}: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One method: its full path and the type of its replies."""
+
+    path: str
+    reply: type[Any]
+
+
+class Stream:
+    """A bidirectional stream. One task may send while another receives."""
+
+    def __init__(self, call: Any, what: str) -> None:
+        self._call = call
+        self._what = what
+
+    async def send(self, message: Message) -> None:
+        """Raises Unavailable when the stream has ended."""
+        with _our_errors(self._what):
+            await self._call.write(message)
+
+    async def replies(self) -> AsyncIterator[Any]:
+        """Replies until the other side ends the stream; raises Unavailable when it breaks."""
+        with _our_errors(self._what):
+            async for reply in self._call:
+                yield reply
+
+    def close(self) -> None:
+        """Ends the stream at once, in both directions."""
+        self._call.cancel()
+
+
+class Channel:
+    """A connection to `host:port` that is opened by the first call and opened again when it breaks."""
+
+    def __init__(self, endpoint: str, tls: TlsFiles | None = None) -> None:
+        self.endpoint = endpoint
+        options = [
+            *KEEPALIVE,
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        ]
+        if tls is None:
+            self._channel = grpc.aio.insecure_channel(endpoint, options)
+        else:
+            credentials = grpc.ssl_channel_credentials(*tls.read())
+            self._channel = grpc.aio.secure_channel(endpoint, credentials, options)
+
+    async def call(self, call: Call, request: Message, *, timeout_s: float, metadata: Metadata = ()) -> Any:
+        """The reply to one request. Raises Unavailable, Unauthenticated, InvalidData."""
+        method = self._channel.unary_unary(call.path, _encode, call.reply.FromString)
+        with _our_errors(f"{self.endpoint} {call.path}"):
+            return await method(request, timeout=timeout_s, metadata=metadata)
+
+    def stream(self, call: Call, *, metadata: Metadata = ()) -> Stream:
+        """A stream that is open until it is closed or breaks."""
+        method = self._channel.stream_stream(call.path, _encode, call.reply.FromString)
+        return Stream(method(metadata=metadata), f"{self.endpoint} {call.path}")
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+@contextmanager
+def _our_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise _translated(what, error) from error
+    except grpc.aio.UsageError as error:
+        raise Unavailable(f"{what}: {error}") from error
+
+
+def _translated(what: str, error: grpc.aio.AioRpcError) -> RondelError:
+    code, text = error.code(), f"{what}: {error.details() or error.code().name}"
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return Unauthenticated(text, "rpc-unauthenticated")
+    if code in _RETRYABLE:
+        return Unavailable(f"{text} ({code.name})")
+    return InvalidData(f"{text} ({code.name})", "rpc-refused")
