@@ -216,13 +216,7 @@ def resolve_hints(offsets: NDArray[np.int64], all: Histograms) -> Histograms: ..
 # --- json -----------------------------------------------------------------------------------------
 
 def float_texts(values: NDArray[np.float64]) -> list[str]: ...
-def json_frame(
-    labels: LabelSets,
-    offsets: NDArray[np.int64],
-    timestamps_ms: NDArray[np.int64],
-    values: NDArray[np.float64],
-    stats: bytes | None = None,
-) -> bytes: ...
+def json_frame(labels: LabelSets, arrays: FrameArrays, stats: bytes | None = None) -> bytes: ...
 def json_label_sets(labels: LabelSets) -> bytes: ...
 def json_matrix(
     labels: LabelSets,
@@ -230,13 +224,18 @@ def json_matrix(
     step_ms: int,
     values: NDArray[np.float64],
     present: NDArray[np.bool_],
+    histograms: tuple[NDArray[np.int64], Histograms] | None = None,
     stats: bytes | None = None,
 ) -> bytes: ...
 def json_scalar(time_ms: int, value: float, stats: bytes | None = None) -> bytes: ...
 def json_string(time_ms: int, value: str, stats: bytes | None = None) -> bytes: ...
 def json_strings(values: Sequence[str]) -> bytes: ...
 def json_vector(
-    labels: LabelSets, time_ms: int, values: NDArray[np.float64], stats: bytes | None = None
+    labels: LabelSets,
+    time_ms: int,
+    values: NDArray[np.float64],
+    histograms: tuple[NDArray[np.int64], Histograms] | None = None,
+    stats: bytes | None = None,
 ) -> bytes: ...
 
 # --- kernel ---------------------------------------------------------------------------------------

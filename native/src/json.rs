@@ -1,5 +1,6 @@
 //! Results as the JSON of the Prometheus HTTP API, written straight from arrays to bytes.
 
+mod histogram;
 pub mod number;
 mod python;
 mod text;
@@ -7,9 +8,12 @@ mod text;
 use pyo3::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::frame::FrameView;
+use crate::histogram::View;
 use crate::kernel::parallel::each;
-use crate::kernel::samples::{Samples, Steps, is_stale};
+use crate::kernel::samples::{Steps, is_stale};
 use crate::labels::LabelSets;
+pub use histogram::Cells;
 
 /// Series that one thread writes before it takes the next ones: at most so many, and few enough that
 /// both threads have something to do.
@@ -111,12 +115,42 @@ fn point(out: &mut Vec<u8>, time_ms: i64, value: f64) {
     out.extend_from_slice(b"\"]");
 }
 
+/// A list under a key of an element: the key before the first item, a comma before every other.
+struct List {
+    key: &'static [u8],
+    any: bool,
+}
+
+impl List {
+    const fn of(key: &'static [u8]) -> Self {
+        Self { key, any: false }
+    }
+
+    #[inline]
+    fn separate(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.any { b"," } else { self.key });
+        self.any = true;
+    }
+
+    /// Ends the list; whether it is there at all.
+    fn close(self, out: &mut Vec<u8>) -> bool {
+        if self.any {
+            out.push(b']');
+        }
+        self.any
+    }
+}
+
+const VALUES: &[u8] = br#","values":["#;
+const HISTOGRAMS: &[u8] = br#","histograms":["#;
+
 /// A range query's answer; series without a point are left out.
 pub fn matrix(
     labels: &LabelSets,
     steps: Steps,
     values: &[f64],
     present: &[bool],
+    histograms: Option<Cells<'_>>,
     stats: Option<&[u8]>,
 ) -> Result<Parts> {
     let width = steps.count;
@@ -127,25 +161,31 @@ pub fn matrix(
         let range = row * width..(row + 1) * width;
         let points = values[range.clone()]
             .iter()
-            .zip(&present[range])
+            .zip(&present[range.clone()])
             .enumerate();
-        let mut separator: &[u8] = br#","values":["#;
+        let mut list = List::of(VALUES);
         for (step, (&value, _)) in points.filter(|(_, (_, present))| **present) {
-            out.extend_from_slice(separator);
+            list.separate(out);
             out.extend_from_slice(prefixes.of(step));
             number::push_float(out, value);
             out.extend_from_slice(b"\"]");
-            separator = b",";
         }
-        let any = separator == b",";
-        out.extend_from_slice(if any { b"]" } else { b"" });
-        any
+        let floats = list.close(out);
+        let mut list = List::of(HISTOGRAMS);
+        let cells = histograms.into_iter().flat_map(|cells| {
+            let cell = move |(step, at)| cells.get(at).map(|view| (step, view));
+            range.clone().enumerate().filter_map(cell)
+        });
+        for (step, view) in cells {
+            list.separate(out);
+            out.extend_from_slice(prefixes.bare(step));
+            histogram::push(out, view);
+            out.push(b']');
+        }
+        list.close(out) || floats
     };
-    Ok(enclosed(
-        "matrix",
-        elements(labels, values.len(), body),
-        stats,
-    ))
+    let work = values.len() + histograms.map_or(0, |cells| cells.work());
+    Ok(enclosed("matrix", elements(labels, work, body), stats))
 }
 
 /// `[seconds,"` of every step, written once for all series.
@@ -170,6 +210,11 @@ impl Prefixes {
     fn of(&self, step: usize) -> &[u8] {
         &self.bytes[self.ends[step]..self.ends[step + 1]]
     }
+
+    /// The same without the quote.
+    fn bare(&self, step: usize) -> &[u8] {
+        &self.bytes[self.ends[step]..self.ends[step + 1] - 1]
+    }
 }
 
 /// An instant query's answer, all at one time.
@@ -177,43 +222,87 @@ pub fn vector(
     labels: &LabelSets,
     time_ms: i64,
     values: &[f64],
+    histograms: Option<Cells<'_>>,
     stats: Option<&[u8]>,
 ) -> Result<Parts> {
     check(labels, Some(labels.count()), values.len())?;
     let body = |row: usize, out: &mut Vec<u8>| {
-        out.extend_from_slice(br#","value":"#);
-        point(out, time_ms, values[row]);
-        true
-    };
-    Ok(enclosed(
-        "vector",
-        elements(labels, values.len(), body),
-        stats,
-    ))
-}
-
-/// An instant query of a range vector: the samples themselves, without staleness markers.
-pub fn frame(labels: &LabelSets, samples: &Samples<'_>, stats: Option<&[u8]>) -> Result<Parts> {
-    check(labels, Some(labels.count()), samples.count())?;
-    let body = |row: usize, out: &mut Vec<u8>| {
-        let series = samples.series(row);
-        let mut separator: &[u8] = br#","values":["#;
-        for (&time_ms, &value) in series.timestamps_ms.iter().zip(series.values) {
-            if !is_stale(value) {
-                out.extend_from_slice(separator);
-                point(out, time_ms, value);
-                separator = b",";
+        match histograms.and_then(|cells| cells.get(row)) {
+            Some(view) => {
+                out.extend_from_slice(br#","histogram":"#);
+                histogram_point(out, time_ms, view);
+            }
+            None => {
+                out.extend_from_slice(br#","value":"#);
+                point(out, time_ms, values[row]);
             }
         }
-        let any = separator == b",";
-        out.extend_from_slice(if any { b"]" } else { b"" });
-        any
+        true
     };
-    Ok(enclosed(
-        "matrix",
-        elements(labels, samples.sample_count(), body),
-        stats,
-    ))
+    let work = values.len() + histograms.map_or(0, |cells| cells.work());
+    Ok(enclosed("vector", elements(labels, work, body), stats))
+}
+
+/// `[seconds,{...}]`
+fn histogram_point(out: &mut Vec<u8>, time_ms: i64, view: View<'_>) {
+    out.push(b'[');
+    number::push_seconds(out, time_ms);
+    out.push(b',');
+    histogram::push(out, view);
+    out.push(b']');
+}
+
+/// An instant query of a range vector: the samples themselves, without staleness markers. Of a float and a
+/// histogram at one time, the histogram is shown.
+pub fn frame(labels: &LabelSets, samples: &FrameView<'_>, stats: Option<&[u8]>) -> Result<Parts> {
+    check(labels, Some(labels.count()), samples.offsets.len() - 1)?;
+    let body = |row: usize, out: &mut Vec<u8>| {
+        let histograms = || histograms_of(samples, row);
+        let mut list = List::of(VALUES);
+        let mut shown = histograms().map(|(time_ms, _)| time_ms).peekable();
+        for (time_ms, value) in floats_of(samples, row) {
+            while shown.next_if(|&other| other < time_ms).is_some() {}
+            if shown.peek() != Some(&time_ms) {
+                list.separate(out);
+                point(out, time_ms, value);
+            }
+        }
+        let floats = list.close(out);
+        let mut list = List::of(HISTOGRAMS);
+        for (time_ms, view) in histograms() {
+            list.separate(out);
+            histogram_point(out, time_ms, view);
+        }
+        list.close(out) || floats
+    };
+    let cells = samples
+        .histograms
+        .map_or(0, |histograms| histograms.values.cell_count());
+    let work = samples.values.len() + cells;
+    Ok(enclosed("matrix", elements(labels, work, body), stats))
+}
+
+/// Float samples of a series, but for staleness markers.
+fn floats_of<'a>(samples: &FrameView<'a>, row: usize) -> impl Iterator<Item = (i64, f64)> + 'a {
+    let range = samples.offsets[row] as usize..samples.offsets[row + 1] as usize;
+    let pairs = samples.timestamps_ms[range.clone()]
+        .iter()
+        .zip(&samples.values[range]);
+    pairs
+        .map(|(&time_ms, &value)| (time_ms, value))
+        .filter(|&(_, value)| !is_stale(value))
+}
+
+/// Its histogram samples, but for staleness markers.
+fn histograms_of<'a>(
+    samples: &FrameView<'a>,
+    row: usize,
+) -> impl Iterator<Item = (i64, View<'a>)> + 'a {
+    samples.histograms.into_iter().flat_map(move |histograms| {
+        let range = histograms.offsets[row] as usize..histograms.offsets[row + 1] as usize;
+        let pairs = range.map(move |at| (histograms.timestamps_ms[at], histograms.values.get(at)));
+        pairs.filter(|(_, view)| !view.is_stale())
+    })
 }
 
 /// A scalar's answer; scalars are never written with an exponent.

@@ -27,18 +27,16 @@ def data(result: Data, stats: bytes | None = None) -> bytes:
     match result:
         case RangeMatrix():
             return kernel.json_matrix(
-                result.labels, result.start_ms, result.step_ms, result.values, result.present, stats
+                result.labels, result.start_ms, result.step_ms, result.values, result.present, None, stats
             )
         case InstantVector():
-            return kernel.json_vector(result.labels, result.time_ms, result.values, stats)
+            return kernel.json_vector(result.labels, result.time_ms, result.values, None, stats)
         case Scalar():
             return kernel.json_scalar(result.time_ms, result.value, stats)
         case Text():
             return kernel.json_string(result.time_ms, replaced(result.value), stats)
         case _:
-            return kernel.json_frame(
-                result.labels, result.offsets, result.timestamps_ms, result.values, stats
-            )
+            return kernel.json_frame(result.labels, result.arrays(), stats)
 
 
 def label_sets(labels: LabelSets) -> bytes:

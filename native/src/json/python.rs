@@ -1,11 +1,13 @@
 //! The encoders as Python sees them: arrays in, bytes out, the GIL released between.
 
-use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{Parts, number};
-use crate::kernel::samples::{Samples, Steps};
+use super::{Cells, Parts, number};
+use crate::frame::FrameArrays;
+use crate::histogram::Histograms;
+use crate::kernel::samples::Steps;
 use crate::labels::LabelSets;
 
 fn joined<'py>(py: Python<'py>, parts: &Parts) -> PyResult<Bound<'py, PyBytes>> {
@@ -21,8 +23,22 @@ fn joined<'py>(py: Python<'py>, parts: &Parts) -> PyResult<Bound<'py, PyBytes>> 
     })
 }
 
+/// Which histogram each cell has, and all of them.
+type PyCells<'py> = (PyReadonlyArrayDyn<'py, i64>, Py<Histograms>);
+
+fn cells<'a>(histograms: &'a Option<PyCells<'_>>, count: usize) -> PyResult<Option<Cells<'a>>> {
+    let Some((index, pool)) = histograms else {
+        return Ok(None);
+    };
+    Ok(Some(Cells::new(index.as_slice()?, pool.get(), count)?))
+}
+
 #[pyfunction]
-#[pyo3(signature = (labels, start_ms, step_ms, values, present, stats=None))]
+#[pyo3(signature = (labels, start_ms, step_ms, values, present, histograms=None, stats=None))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the steps and the cells, spelled out"
+)]
 fn json_matrix<'py>(
     py: Python<'py>,
     labels: &LabelSets,
@@ -30,44 +46,42 @@ fn json_matrix<'py>(
     step_ms: i64,
     values: PyReadonlyArray2<'py, f64>,
     present: PyReadonlyArray2<'py, bool>,
+    histograms: Option<PyCells<'py>>,
     stats: Option<&[u8]>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let steps = Steps::new(start_ms, step_ms, values.as_array().ncols())?;
     let (values, present) = (values.as_slice()?, present.as_slice()?);
-    let parts = py.detach(|| super::matrix(labels, steps, values, present, stats))?;
+    let cells = cells(&histograms, values.len())?;
+    let parts = py.detach(|| super::matrix(labels, steps, values, present, cells, stats))?;
     joined(py, &parts)
 }
 
 #[pyfunction]
-#[pyo3(signature = (labels, time_ms, values, stats=None))]
+#[pyo3(signature = (labels, time_ms, values, histograms=None, stats=None))]
 fn json_vector<'py>(
     py: Python<'py>,
     labels: &LabelSets,
     time_ms: i64,
     values: PyReadonlyArray1<'py, f64>,
+    histograms: Option<PyCells<'py>>,
     stats: Option<&[u8]>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let values = values.as_slice()?;
-    let parts = py.detach(|| super::vector(labels, time_ms, values, stats))?;
+    let cells = cells(&histograms, values.len())?;
+    let parts = py.detach(|| super::vector(labels, time_ms, values, cells, stats))?;
     joined(py, &parts)
 }
 
 #[pyfunction]
-#[pyo3(signature = (labels, offsets, timestamps_ms, values, stats=None))]
+#[pyo3(signature = (labels, arrays, stats=None))]
 fn json_frame<'py>(
     py: Python<'py>,
     labels: &LabelSets,
-    offsets: PyReadonlyArray1<'py, i64>,
-    timestamps_ms: PyReadonlyArray1<'py, i64>,
-    values: PyReadonlyArray1<'py, f64>,
+    arrays: FrameArrays<'py>,
     stats: Option<&[u8]>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let samples = Samples::new(
-        offsets.as_slice()?,
-        timestamps_ms.as_slice()?,
-        values.as_slice()?,
-    )?;
-    let parts = py.detach(|| super::frame(labels, &samples, stats))?;
+    let frame = arrays.view()?;
+    let parts = py.detach(|| super::frame(labels, &frame, stats))?;
     joined(py, &parts)
 }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import numpy as np
 import pytest
 
 from rondel.errors import InvalidData
+from rondel.model.frame import HistogramSamples, SeriesFrame
+from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets
-from rondel.promql import render
+from rondel.promql import kernel, render
 from rondel.promql.result import InstantVector, RangeMatrix, Scalar
 
 
@@ -82,3 +85,57 @@ def test_a_large_matrix_is_written_in_order() -> None:
 def test_values_that_do_not_fit_the_labels_are_refused() -> None:
     with pytest.raises(InvalidData, match="2 values do not fit 1 series"):
         render.data(InstantVector(LabelSets.from_dicts([{}]), 0, np.zeros(2)))
+
+
+EXPONENTIAL = {
+    "count": 12,
+    "sum": -0.5,
+    "zero_count": 2,
+    "zero_threshold": 0.25,
+    "positive": {0: 1, 1: 0, 2: 4},
+    "negative": {1: 5},
+}
+EXPONENTIAL_JSON = {
+    "count": "12",
+    "sum": "-0.5",
+    "buckets": [
+        [1, "-2", "-1", "5"],
+        [3, "-0.25", "0.25", "2"],
+        [0, "0.5", "1", "1"],
+        [0, "2", "4", "4"],
+    ],
+}
+CUSTOM = {"schema": -53, "count": 3, "sum": 7, "custom_values": [1, 5], "positive": {0: 1, 2: 2}}
+CUSTOM_JSON = {"count": "3", "sum": "7", "buckets": [[3, "-Inf", "1", "1"], [0, "5", "+Inf", "2"]]}
+STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
+
+
+def test_histograms_of_raw_samples_stand_beside_the_floats_that_they_do_not_hide() -> None:
+    labels = LabelSets.from_dicts([{"i": "a"}, {"i": "b"}, {"i": "c"}])
+    markers = Histograms.from_dicts([EXPONENTIAL, {"sum": STALE}, CUSTOM, {"sum": STALE}])
+    samples = HistogramSamples(np.array([0, 2, 3, 4]), np.array([1000, 2000, 1500, 1000]), markers)
+    frame = SeriesFrame(
+        labels,
+        np.array([0, 3, 3, 4]),
+        np.array([1000, 2000, 3000, 1000]),
+        np.array([1.0, 2.0, 3.0, STALE]),
+        histograms=samples,
+    )
+    assert json.loads(render.data(frame))["result"] == [
+        {"metric": {"i": "a"}, "values": [[2, "2"], [3, "3"]], "histograms": [[1, EXPONENTIAL_JSON]]},
+        {"metric": {"i": "b"}, "histograms": [[1.5, CUSTOM_JSON]]},
+    ]
+
+
+def test_a_histogram_without_counts_has_no_buckets() -> None:
+    empty = Histograms.from_dicts([{"positive": {3: 0}}])
+    body = kernel.json_vector(
+        LabelSets.from_dicts([{}]), 1500, np.zeros(1), (np.zeros(1, dtype=np.int64), empty)
+    )
+    assert json.loads(body)["result"] == [{"metric": {}, "histogram": [1.5, {"count": "0", "sum": "0"}]}]
+
+
+def test_histograms_that_are_not_there_are_refused() -> None:
+    labels = LabelSets.from_dicts([{}])
+    with pytest.raises(InvalidData, match="1 indexes of 0 histograms do not fit 1 cells"):
+        kernel.json_vector(labels, 0, np.zeros(1), (np.zeros(1, dtype=np.int64), Histograms.from_dicts([])))
