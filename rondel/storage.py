@@ -7,13 +7,56 @@ both ends. An answer is complete or an error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 
-__all__ = ["ExemplarSource", "MetadataSource", "MetricMetadata", "Select", "Selection", "Storage"]
+__all__ = [
+    "Costs",
+    "ExemplarSource",
+    "MetadataSource",
+    "MetricMetadata",
+    "Select",
+    "Selection",
+    "SourceCost",
+    "Storage",
+]
+
+
+@dataclass(slots=True)
+class SourceCost:
+    """What one source of series did for a select: the head, or one block."""
+
+    series: int = 0
+    reads: int = 0
+    samples: int = 0
+    """decoded, floats and histograms"""
+    size_bytes: int = 0
+    """of the samples as decoded"""
+    fetched_bytes: int = 0
+    """read from the object store"""
+    cached_bytes: int = 0
+    """read from a cache, as they are stored"""
+    select_s: float = 0.0
+    read_s: float = 0.0
+
+
+class Costs:
+    """What a select cost, source by source, in the order in which they were asked. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.by_source: dict[str, SourceCost] = {}
+
+    def add(self, source: str, **amounts: float) -> None:
+        """Adds to the fields of a source's `SourceCost`, by their names."""
+        with self._lock:
+            cost = self.by_source.setdefault(source, SourceCost())
+            for name, amount in amounts.items():
+                setattr(cost, name, getattr(cost, name) + amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +67,8 @@ class Select:
     matchers: Matchers
     mint_ms: int
     maxt_ms: int
+    costs: Costs | None = field(default=None, compare=False)
+    """Where sources note what this costs them; None, as a rule, for nowhere."""
 
 
 class Selection(Protocol):

@@ -39,6 +39,10 @@ class Block:
         self._bucket = bucket
         self._indexes = indexes
         self._pages = pages
+        self.fetched_bytes = 0
+        """read from the bucket by this object"""
+        self.cached_bytes = 0
+        """of pages that were in the cache"""
 
     def index(self) -> BlockIndex:
         """The opened index; raises `Corruption` or `NotFound`."""
@@ -47,6 +51,7 @@ class Block:
         if cached is not None:
             return cached
         data = self._bucket.get(where)
+        self.fetched_bytes += len(data)
         if (len(data), crc32c(data)) != (self.meta.index.size_bytes, self.meta.index.crc32c):
             raise Corruption(f"index of {len(data)} bytes is not the one of meta.json", where=where)
         try:
@@ -99,10 +104,12 @@ class Block:
                 missing.append((offset, length))
             else:
                 pages[offset] = cached
+                self.cached_bytes += length
         ranges = list(_coalesce(missing))
         spans = [(run[0][0], run[-1][0] + run[-1][1] - run[0][0]) for run in ranges]
         for run, data in zip(ranges, self._bucket.get_ranges(self.key(meta.DATA), spans), strict=True):
             start = run[0][0]
+            self.fetched_bytes += len(data)
             for offset, length in run:
                 page = data[offset - start : offset - start + length]
                 pages[offset] = page

@@ -27,6 +27,7 @@ from rondel.block.meta import Meta
 from rondel.block.reader import Block, IndexCache, PageCache
 from rondel.block.ulid import ulid_time_ms
 from rondel.errors import Corruption, NotFound, Unavailable
+from rondel.model.costs import counted
 from rondel.model.frame import SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import distinct, join_labels, merge_samples, merge_selections
@@ -204,9 +205,7 @@ class BlockStore:
     def _select(self, request: Select) -> Selection:
         blocks = self._overlapping(request.tenant, request.mint_ms, request.maxt_ms)
         self._metrics.queried.inc(len(blocks))
-        return merge_selections(
-            [block.select(request.matchers, request.mint_ms, request.maxt_ms) for block in blocks]
-        )
+        return merge_selections([_select_counted(block, request) for block in blocks])
 
     def _overlapping(self, tenant: str, mint_ms: int, maxt_ms: int) -> list[Block]:
         """The blocks that a query reads; `Corruption` where it may need one of which nothing is known."""
@@ -271,6 +270,15 @@ class BlockStore:
     def _publish(self, tenant: str, known: _Tenant) -> None:
         known.current = tuple(view.current(list(known.metas.values())))
         self._metrics.known.labels(tenant).set(len(known.current))
+
+
+def _select_counted(block: Block, request: Select) -> Selection:
+    return counted(
+        f"block {block.meta.ulid}",
+        request,
+        lambda: block.select(request.matchers, request.mint_ms, request.maxt_ms),
+        lambda: (block.fetched_bytes, block.cached_bytes),
+    )
 
 
 class _StoreSelection:

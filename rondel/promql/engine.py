@@ -31,6 +31,7 @@ from rondel.promql.options import EngineOptions
 from rondel.promql.parser import ParserOptions, parse
 from rondel.promql.plan import Planner, share, unwrap
 from rondel.promql.result import Data, InstantVector, RangeMatrix, Result, ResultKind, Scalar, Text
+from rondel.promql.trace import Trace, traced
 from rondel.storage import Storage
 
 __all__ = ["Engine"]
@@ -68,9 +69,7 @@ class Engine:
         self, tenant: str, text: str, time_ms: int, control: Control, *, lookback_ms: int | None = None
     ) -> Result:
         """Evaluates at one time; raises QueryError, and what the storage raises."""
-        lookback_ms = lookback_ms or self.options.lookback_ms
-        query = _Query(tenant, text, Grid(time_ms, 0, 1), time_ms, True, lookback_ms)
-        return self._execute(query, control)
+        return self._execute(self._query(tenant, text, time_ms, time_ms, 0, lookback_ms), control)
 
     def range(
         self,
@@ -84,15 +83,43 @@ class Engine:
         lookback_ms: int | None = None,
     ) -> Result:
         """Evaluates at every step from start to end, both inclusive; raises as `instant`."""
-        lookback_ms = lookback_ms or self.options.lookback_ms
-        grid = Grid(start_ms, step_ms, (end_ms - start_ms) // step_ms + 1)
-        return self._execute(_Query(tenant, text, grid, end_ms, False, lookback_ms), control)
+        return self._execute(self._query(tenant, text, start_ms, end_ms, step_ms, lookback_ms), control)
 
-    def explain(self, text: str, start_ms: int, end_ms: int, step_ms: int) -> Node:
-        """The plan of a range query; `operators.node.explain` prints it."""
+    def explain(
+        self, text: str, start_ms: int, end_ms: int, step_ms: int, *, lookback_ms: int | None = None
+    ) -> Node | None:
+        """The plan of a range query, or with step 0 of an instant query at `start_ms`; None of a string.
+
+        `rondel.promql.explain` shows it.
+        """
+        query = self._query("", text, start_ms, end_ms, step_ms, lookback_ms)
+        expr = self._parse(query)
+        return None if isinstance(unwrap(expr), String) else self._plan(expr, query)
+
+    def analyze(
+        self,
+        tenant: str,
+        text: str,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        control: Control,
+        trace: Trace,
+        *,
+        lookback_ms: int | None = None,
+    ) -> Result:
+        """As `range`, or with step 0 as `instant`; the trace then has the plan and what each node did."""
+        query = self._query(tenant, text, start_ms, end_ms, step_ms, lookback_ms)
+        return self._execute(query, control, trace)
+
+    def _query(
+        self, tenant: str, text: str, start_ms: int, end_ms: int, step_ms: int, lookback_ms: int | None
+    ) -> _Query:
+        lookback_ms = lookback_ms or self.options.lookback_ms
+        if step_ms == 0:
+            return _Query(tenant, text, Grid(start_ms, 0, 1), start_ms, True, lookback_ms)
         grid = Grid(start_ms, step_ms, (end_ms - start_ms) // step_ms + 1)
-        query = _Query("", text, grid, end_ms, False, self.options.lookback_ms)
-        return self._plan(self._parse(query), query)
+        return _Query(tenant, text, grid, end_ms, False, lookback_ms)
 
     def _parse(self, query: _Query) -> Expr:
         expr = parse(query.text, ParserOptions.of(self.options.features))
@@ -115,7 +142,7 @@ class Engine:
                 node = planner.vector(expr, query.grid)
         return share(node)
 
-    def _execute(self, query: _Query, control: Control) -> Result:
+    def _execute(self, query: _Query, control: Control, trace: Trace | None = None) -> Result:
         began = time.perf_counter()
         expr = self._parse(query)
         annotations = Annotations(query.text)
@@ -125,6 +152,9 @@ class Engine:
         if isinstance(literal, String):
             return Result(ResultKind.STRING, Text(query.grid.start_ms, literal.value))
         node = self._plan(expr, query)
+        if trace is not None:
+            node = trace.root = traced(node, trace)
+            run.costs_of = trace.costs
         planned = time.perf_counter()
         control.hold(0, query.grid.count * CELL_BYTES)
         with np.errstate(all="ignore"):

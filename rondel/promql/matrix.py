@@ -89,6 +89,11 @@ class Block:
         """bool[rows, steps]"""
         return self._computed()[1]
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether its cells exist; of a deferred block nobody may have looked at them yet."""
+        return self._matrix is not None
+
     def __len__(self) -> int:
         return self._rows
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rondel.errors import Unavailable
+from rondel.model.costs import counted
 from rondel.model.frame import SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import EmptySelection
@@ -31,6 +32,9 @@ class HeadStorage:
         head = self._head(request.tenant)
         if head is None:
             return EmptySelection()
+        return counted("head", request, lambda: self._select(head, request))
+
+    def _select(self, head: Head, request: Select) -> Selection:
         pin = head.pin()  # Before the look-up: what it finds is held from here on.
         labels, refs = head.select(request.matchers, request.mint_ms, request.maxt_ms)
         return _HeadSelection(head, request, pin, labels, refs)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from rondel.promql.control import Control
 from rondel.promql.matrix import Block, Bools, Floats, Grid, StepMatrix
 from rondel.promql.options import DELAYED_NAME_REMOVAL, START_TIMESTAMPS, EngineOptions
 from rondel.promql.result import QueryStats
-from rondel.storage import Select, Selection, Storage
+from rondel.storage import Costs, Select, Selection, Storage
 
 __all__ = [
     "CELL_BYTES",
@@ -41,7 +41,6 @@ __all__ = [
     "Stream",
     "VectorNode",
     "drop_names",
-    "explain",
     "keep_flags",
     "merge_rows",
     "replace_labels",
@@ -111,6 +110,8 @@ class Run:
     stats: QueryStats = field(default_factory=QueryStats)
     selections: dict[object, Selection] = field(default_factory=dict)
     shared: dict[object, StepMatrix] = field(default_factory=dict)
+    costs_of: Callable[[object], Costs] | None = None
+    """Where the sources of a selection, named by its key, note their costs; None for nowhere."""
 
     @property
     def delayed_names(self) -> bool:
@@ -124,6 +125,8 @@ class Run:
         """The selection of a request, asked for once a query."""
         if key not in self.selections:
             began = time.perf_counter()
+            if self.costs_of is not None:
+                request = replace(request, costs=self.costs_of(key))
             self.selections[key] = selection = self.storage.select(request)
             self.stats.select_s += time.perf_counter() - began
             self.stats.series += len(selection.labels)
@@ -224,13 +227,6 @@ class RangeNode(Node):
     @abstractmethod
     def open(self, run: Run) -> RangeStream:
         """Labels now, samples on iteration."""
-
-
-def explain(node: Node, depth: int = 0) -> str:
-    """The plan as an indented tree."""
-    lines = ["  " * depth + node.title()]
-    lines.extend(explain(child, depth + 1) for child in node.children())
-    return "\n".join(lines)
 
 
 def keep_flags(labels: LabelSets) -> Bools:

@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from rondel.promql.operators.node import explain
+from rondel.promql import explain
 from tests.support.queries import engine
 
 MINUTE_MS = 60_000
@@ -12,7 +12,8 @@ MINUTE_MS = 60_000
 
 def plan(query: str, *, start: int = 10, end: int = 20) -> str:
     node = engine("").explain(query, start * MINUTE_MS, end * MINUTE_MS, MINUTE_MS)
-    return explain(node)
+    assert node is not None
+    return explain.text(node)
 
 
 def test_a_selector_knows_the_time_range_that_its_lookback_needs() -> None:
@@ -74,9 +75,7 @@ def test_equal_subtrees_are_one() -> None:
             window rate 300000ms
               select range {__name__="x"} 300001..1200000
           vector + scalar
-            shared #1
-              window rate 300000ms
-                select range {__name__="x"} 300001..1200000
+            shared #1 (above)
             number 1"""
     )
 

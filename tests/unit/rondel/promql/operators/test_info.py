@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from rondel.promql import explain
 from rondel.promql.ast import LabelMatcher
 from rondel.promql.operators.info import LISTED_MAX, info_matchers
-from rondel.promql.operators.node import explain
 from tests.support.queries import CountingStorage, engine, instant
 
 
@@ -53,6 +53,6 @@ def test_no_info_series_are_asked_for_where_no_row_names_a_target() -> None:
 
 
 def test_an_info_of_a_pinned_selector_is_evaluated_once() -> None:
-    plan = explain(engine("").explain("info(m @ 60)", 0, 600_000, 60_000))
+    plan = explain.text(engine("").explain("info(m @ 60)", 0, 600_000, 60_000))
     assert plan.splitlines()[0] == "once"
     assert plan.splitlines()[1] == '  info {__name__="target_info"} at 60000'
