@@ -286,6 +286,17 @@ class Aggregator:
         """`(values, present)` of shape `[groups, steps]`, of what came in so far."""
 
 @final
+class HistogramAggregator:
+    """`sum` or `avg` of histograms by (group, step); as `Aggregator`, for histograms."""
+
+    def __new__(cls, operator: str, groups: int, steps: int) -> HistogramAggregator: ...
+    def add(self, group_of: NDArray[np.int32], index: NDArray[np.int64], pool: Histograms) -> None:
+        """Takes in a batch of series: `group_of[n]`, and `index[n, steps]` into `pool`, -1 where absent."""
+
+    def finish(self) -> tuple[NDArray[np.int64], Histograms, NDArray[np.uint32]]:
+        """`(index[groups, steps], pool, notes[groups])` of what came in; nothing is left then."""
+
+@final
 class Regex:
     """A PromQL regex, anchored at both ends; raises InvalidData where it does not compile."""
 
@@ -351,6 +362,9 @@ def instant(
     count: int,
     lookback_ms: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+def instant_mixed(
+    frame: FrameArrays, start_ms: int, step_ms: int, count: int, lookback_ms: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]: ...
 def instant_timestamps(
     offsets: NDArray[np.int64],
     timestamps_ms: NDArray[np.int64],
@@ -372,6 +386,15 @@ def window(
     args: Sequence[NDArray[np.float64]],
     starts_ms: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+def window_mixed(
+    function: str,
+    frame: FrameArrays,
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    range_ms: int,
+    args: Sequence[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], Histograms, NDArray[np.uint32]]: ...
 def start_overlaps(
     offsets: NDArray[np.int64],
     timestamps_ms: NDArray[np.int64],

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntFlag
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rondel import _native
 from rondel._native import (
     Aggregator,
+    HistogramAggregator,
     Regex,
     float_texts,
     json_frame,
@@ -38,12 +39,18 @@ from rondel._native import (
 from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets
 
+if TYPE_CHECKING:
+    from rondel._native import FrameArrays
+
 __all__ = [
     "STARTED",
     "Aggregator",
     "BucketFix",
+    "HistogramAggregator",
     "InstantCells",
     "Matrix",
+    "MixedInstant",
+    "MixedWindow",
     "Note",
     "Regex",
     "ValueCounts",
@@ -61,6 +68,7 @@ __all__ = [
     "histogram_trim",
     "histogram_variance",
     "instant",
+    "instant_mixed",
     "instant_timestamps",
     "json_frame",
     "json_label_sets",
@@ -78,6 +86,7 @@ __all__ = [
     "topk",
     "value_order",
     "window",
+    "window_mixed",
 ]
 
 Matrix: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_]]
@@ -198,6 +207,63 @@ def start_overlaps(
     return _native.start_overlaps(
         offsets, timestamps_ms, values, starts_ms, start_ms, step_ms, count, range_ms
     )
+
+
+class MixedInstant(NamedTuple):
+    """What `instant_mixed` picked; a cell is a float, a histogram or absent."""
+
+    values: NDArray[np.float64]
+    """float64[n, steps]"""
+    present: NDArray[np.bool_]
+    """bool[n, steps]: where there is a float"""
+    histograms: NDArray[np.int64]
+    """int64[n, steps]: which of the frame's histograms, -1 where there is none"""
+    times_s: NDArray[np.float64]
+    """float64[n, steps]: when the picked sample was"""
+
+
+def instant_mixed(
+    frame: FrameArrays, start_ms: int, step_ms: int, count: int, lookback_ms: int
+) -> MixedInstant:
+    """As `instant` over samples of both kinds; a staleness marker of either kind means absence."""
+    return MixedInstant(*_native.instant_mixed(frame, start_ms, step_ms, count, lookback_ms))
+
+
+class MixedWindow(NamedTuple):
+    """What `window_mixed` made; a cell is a float, a histogram or absent."""
+
+    values: NDArray[np.float64]
+    """float64[n, steps]"""
+    present: NDArray[np.bool_]
+    """bool[n, steps]: where there is a float"""
+    histograms: NDArray[np.int64]
+    """int64[n, steps]: which histogram of the pool, -1 where there is none"""
+    pool: Histograms
+    notes: NDArray[np.uint32]
+    """uint32[n]: sets of `Note`"""
+
+
+def window_mixed(
+    function: str,
+    frame: FrameArrays,
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    range_ms: int,
+    args: Sequence[NDArray[np.float64]] = (),
+) -> MixedWindow:
+    """As `window`, whose answers it gives bit for bit in windows without histograms, over both kinds.
+
+    * `rate`, `increase`, `delta`, `irate`, `idelta`, `sum_over_time` and `avg_over_time` of histograms are
+      histograms; both kinds together have no result and a note.
+    * `first_over_time` and `last_over_time` choose among both; their pool is the frame's own.
+    * `count_over_time`, `present_over_time`, `changes`, `resets`, `ts_of_first_over_time` and
+      `ts_of_last_over_time` take both kinds alike.
+    * All other functions take the floats, and note that they passed over histograms.
+
+    Start timestamps in the frame are looked at; give a frame without them where they shall not be.
+    """
+    return MixedWindow(*_native.window_mixed(function, frame, start_ms, step_ms, count, range_ms, list(args)))
 
 
 class InstantCells(NamedTuple):

@@ -1,6 +1,6 @@
 //! What is worth telling of an operation on histograms, beside its result.
 
-use std::ops::{BitOr, BitOrAssign};
+use std::ops::{BitAnd, BitOr, BitOrAssign};
 
 /// A set of notes; the numbers are those of `Note` in `rondel/promql/kernel.py`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +44,14 @@ impl Notes {
         ("NAN_RESULT", Self::NAN_RESULT),
         ("NAN_OBSERVATIONS", Self::NAN_OBSERVATIONS),
     ];
+}
+
+impl BitAnd for Notes {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
 }
 
 impl BitOr for Notes {

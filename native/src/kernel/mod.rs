@@ -8,6 +8,7 @@ mod buckets;
 mod cells;
 mod functions;
 mod instant;
+mod mixed;
 mod over_time;
 pub mod parallel;
 mod python;
@@ -25,6 +26,7 @@ mod window;
 use pyo3::prelude::*;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    mixed::register(module)?;
     python::register(module)?;
     reduce::register(module)?;
     regex::register(module)

@@ -85,7 +85,7 @@ impl Extrapolated {
 
     /// The start of the first sample, where it lies in the window: there the counter was zero.
     #[inline]
-    fn start_inside(&self, window: Window<'_>) -> Option<i64> {
+    pub fn start_inside(&self, window: Window<'_>) -> Option<i64> {
         let start_ms = *window.starts_ms().first()?;
         let is_inside = self.change != Change::Delta
             && start_ms != 0
@@ -96,9 +96,16 @@ impl Extrapolated {
 
     /// The growth from zero at `start_ms` to the last sample, extrapolated to the end of the window alone.
     fn since(&mut self, start_ms: i64, window: Window<'_>) -> f64 {
-        let (times, values) = (window.timestamps_ms(), window.values());
+        let values = window.values();
+        let growth = values[values.len() - 1] - values[0];
+        let growth = self.plus_lost(window, growth) + values[0];
+        growth * self.factor_since(start_ms, window)
+    }
+
+    /// What a change since `start_ms` is multiplied with to cover the window.
+    pub fn factor_since(&self, start_ms: i64, window: Window<'_>) -> f64 {
+        let times = window.timestamps_ms();
         let last = times.len() - 1;
-        let growth = self.plus_lost(window, values[last] - values[0]) + values[0];
         let sampled = seconds(start_ms, times[last]);
         let to_end = match last {
             0 => 0.0,
@@ -107,11 +114,22 @@ impl Extrapolated {
                 inside(seconds(times[last], window.end_ms), gap)
             }
         };
-        growth * self.scale((sampled + to_end) / sampled)
+        self.scale((sampled + to_end) / sampled)
+    }
+
+    /// What a change between the first and the last of several samples is multiplied with; `growth` is that
+    /// of the values of the series.
+    pub fn factor(&mut self, window: Window<'_>, growth: f64) -> f64 {
+        self.look(window);
+        self.reaching(growth, window.values()[0])
     }
 
     fn exact(&self, change: f64, first: f64) -> f64 {
-        change * self.scale(self.reach.factor(self.reach.reach_to_start(change, first)))
+        change * self.reaching(change, first)
+    }
+
+    fn reaching(&self, change: f64, first: f64) -> f64 {
+        self.scale(self.reach.factor(self.reach.reach_to_start(change, first)))
     }
 
     #[inline]

@@ -152,7 +152,8 @@ impl Sink for Folded<'_> {
     }
 }
 
-fn fill(
+/// The results of one series, which has no staleness markers.
+pub fn fill(
     function: &mut impl Function,
     series: Series<'_>,
     steps: Steps,
