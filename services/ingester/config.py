@@ -21,8 +21,18 @@ class HeadConfig:
     """Active series of a tenant; 0 for no limit, the default, because a single site should not meet a limit
     that it never set; memory is what bounds it, and `rondel_head_series` shows it."""
 
+    max_global_exemplars_per_user: int = 100_000
+    """Exemplars of a tenant in memory, the oldest go first; 0 keeps none. About 150 bytes each."""
+    exemplars_per_series_max: int = 128
+    """Exemplars of one series in memory, so that a few series cannot push out those of all others."""
+
     def __post_init__(self) -> None:
-        for name in ("out_of_order_time_window_ms", "max_global_series_per_user"):
+        for name in (
+            "out_of_order_time_window_ms",
+            "max_global_series_per_user",
+            "max_global_exemplars_per_user",
+            "exemplars_per_series_max",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, is {getattr(self, name)}")
 

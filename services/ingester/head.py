@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rondel._native import (
     WAL_HEADER_BYTES,
-    WAL_KIND_SAMPLES,
+    WAL_KINDS_OF_SAMPLES,
     Head,
     Pending,
     Pin,
@@ -17,7 +17,7 @@ from rondel._native import (
 
 __all__ = [
     "WAL_HEADER_BYTES",
-    "WAL_KIND_SAMPLES",
+    "WAL_KINDS_OF_SAMPLES",
     "Head",
     "Pending",
     "Pin",

@@ -26,7 +26,9 @@ class WalMetrics:
             "rondel_wal_write_failures_total", "Writes and syncs that the disk refused.", registry=registry
         )
         self.seconds = Timing("rondel_wal_commit_seconds", "Time of one write and its sync.", registry)
-        self.replayed = Counter("rondel_wal_replayed_samples_total", "Samples replayed.", registry=registry)
+        self.replayed = Counter(
+            "rondel_wal_replayed_samples_total", "Samples and histograms replayed.", registry=registry
+        )
         self.corruptions = Counter(
             "rondel_wal_corruptions_total",
             "Places in segments that are no record; `torn`: the end that a crash left, `damaged`: any other, "
@@ -42,7 +44,14 @@ class IngesterMetrics:
     """What pushes and ships did."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.samples = Tally("rondel_ingester_samples_total", "Samples accepted.", registry)
+        self.samples = Tally("rondel_ingester_samples_total", "Float samples accepted.", registry)
+        self.histograms = Tally("rondel_ingester_histograms_total", "Histogram samples accepted.", registry)
+        self.exemplars = Tally("rondel_ingester_exemplars_total", "Exemplars accepted.", registry)
+        self.exemplars_refused = Tally(
+            "rondel_ingester_exemplars_refused_total",
+            "Exemplars left out: of no series, out of the window, or of a tenant that keeps none.",
+            registry,
+        )
         self.rejected = Counter(
             "rondel_ingester_rejected_samples_total",
             "Samples refused, by error id.",
@@ -78,10 +87,12 @@ class HeadCollector(Collector):
         chunks = GaugeMetricFamily("rondel_head_chunks", "Chunks in memory.", labels=["tenant"])
         size = GaugeMetricFamily("rondel_head_size_bytes", "Bytes of series and chunks.", labels=["tenant"])
         newest = GaugeMetricFamily("rondel_head_max_time_seconds", "Newest sample's time.", labels=["tenant"])
+        exemplars = GaugeMetricFamily("rondel_head_exemplars", "Exemplars in memory.", labels=["tenant"])
         for tenant, head in self._heads():
+            exemplars.add_metric([tenant], head.exemplar_count)
             series.add_metric([tenant], head.series_count)
             chunks.add_metric([tenant], head.chunk_count())
             size.add_metric([tenant], head.size_bytes())
             if (max_ms := head.max_time_ms) is not None:
                 newest.add_metric([tenant], max_ms / 1000)
-        yield from (series, chunks, size, newest)
+        yield from (series, chunks, exemplars, size, newest)

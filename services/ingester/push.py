@@ -143,11 +143,15 @@ class Ingester:
     def _result(self, owner: Tenant, pending: Pending) -> PushResult:
         owner.heard_s = self._clock.monotonic_s()
         rejections = [Rejection(*one) for one in pending.rejections]
-        self.metrics.samples.value += pending.accepted
+        accepted = Written(*pending.accepted)
+        self.metrics.samples.value += accepted.samples
+        self.metrics.histograms.value += accepted.histograms
+        self.metrics.exemplars.value += accepted.exemplars
+        self.metrics.exemplars_refused.value += pending.exemplars_refused
         self.metrics.created.value += pending.created
         for rejection in rejections:
             self.metrics.rejected.labels(rejection.id).inc(rejection.samples)
-        return PushResult(Written(pending.accepted), rejections)
+        return PushResult(accepted, rejections)
 
     def _recover(self) -> Report:
         try:

@@ -1,13 +1,15 @@
-"""`HeadStorage`: the heads as a `Storage` and a `MetadataSource` for queries."""
+"""`HeadStorage`: the heads as a `Storage`, a `MetadataSource` and an `ExemplarSource` for queries."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rondel.errors import Unavailable
 from rondel.model.costs import counted
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import EmptySelection
 from rondel.storage import MetricMetadata, Select, Selection
@@ -15,6 +17,14 @@ from services.ingester.head import Head, Pin
 from services.ingester.tenant import Tenants
 
 __all__ = ["HeadStorage"]
+
+_NO_EXEMPLARS: Final = ExemplarFrame(
+    EmptySelection.labels,
+    np.zeros(1, np.int64),
+    np.empty(0, np.int64),
+    np.empty(0, np.float64),
+    EmptySelection.labels,
+)
 
 
 class HeadStorage:
@@ -59,6 +69,16 @@ class HeadStorage:
         wanted = [entry for entry in entries if metric is None or entry.metric == metric]
         return sorted(wanted, key=lambda entry: (entry.metric, entry.type, entry.help, entry.unit))
 
+    def exemplars(
+        self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+    ) -> ExemplarFrame:
+        """Exemplars in memory. Ask for them before asking blocks, as for samples."""
+        head = self._head(tenant)
+        if head is None:
+            return _NO_EXEMPLARS
+        labels, found = head.exemplars(matcher_sets, mint_ms, maxt_ms)
+        return ExemplarFrame(labels, *found)
+
     def head(self, tenant: str) -> Head | None:
         """The tenant's head, for its statistics (`/api/v1/status/tsdb`)."""
         return self._head(tenant)
@@ -94,4 +114,4 @@ class _HeadSelection:
         labels = self._labels
         if (start, stop) != (0, len(labels)):
             labels = labels.take(np.arange(start, start + len(found[0]) - 1))
-        return SeriesFrame(labels, *found)
+        return SeriesFrame.of(labels, found)

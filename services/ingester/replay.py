@@ -14,7 +14,7 @@ from typing import Final
 from rondel.errors import Corruption
 from rondel.runtime import logs
 from services.ingester.disk import Disk
-from services.ingester.head import WAL_HEADER_BYTES, WAL_KIND_SAMPLES, wal_salt, wal_scan, wal_tenant
+from services.ingester.head import WAL_HEADER_BYTES, WAL_KINDS_OF_SAMPLES, wal_salt, wal_scan, wal_tenant
 from services.ingester.ledger import Ledger
 from services.ingester.metrics import WalMetrics
 from services.ingester.tenant import MetadataRecord, Tenants
@@ -49,10 +49,13 @@ class Report:
     """The one that is being replayed, or was replayed last."""
     segments: int = 0
     samples: int = 0
+    """Float samples."""
+    histograms: int = 0
+    exemplars: int = 0
     skipped: int = 0
-    """Samples that blocks hold."""
+    """Samples and histograms that blocks hold."""
     unknown: int = 0
-    """Samples whose series was defined in a damaged record."""
+    """Samples and histograms whose series was defined in a damaged record."""
     damages: list[Damage] = field(default_factory=list)
 
 
@@ -97,7 +100,7 @@ def replay(
 
 
 def _count(report: Report, metrics: WalMetrics) -> None:
-    metrics.replayed.inc(report.samples)
+    metrics.replayed.inc(report.samples + report.histograms)
     for damage in report.damages:
         metrics.corruptions.labels("torn" if damage.torn else "damaged").inc()
     if report.unknown:
@@ -141,12 +144,12 @@ class _Replayer:
             offset, rest = offset + consumed, data[consumed:]
 
     def _apply(self, number: int, piece: _Piece) -> None:
-        spans: dict[str, list[tuple[int, int]]] = {}
+        spans: dict[str, list[tuple[int, int, int]]] = {}
         for kind, start, stop in piece.records:
             try:
-                if kind == WAL_KIND_SAMPLES:
+                if kind in WAL_KINDS_OF_SAMPLES:
                     name, after = wal_tenant(piece.data, start, stop)
-                    spans.setdefault(name, []).append((after, stop))
+                    spans.setdefault(name, []).append((kind, after, stop))
                 elif kind == KIND_METADATA:
                     record = MetadataRecord.decode(piece.data[start:stop])
                     self._tenants.get(record.tenant, self._now_s).learn(record.entries)
@@ -157,18 +160,23 @@ class _Replayer:
         for name, of_tenant in spans.items():
             self._apply_samples(number, name, piece, of_tenant)
 
-    def _apply_samples(self, number: int, name: str, piece: _Piece, spans: list[tuple[int, int]]) -> None:
+    def _apply_samples(
+        self, number: int, name: str, piece: _Piece, spans: list[tuple[int, int, int]]
+    ) -> None:
+        report = self._report
         tenant = self._tenants.get(name, self._now_s)
         covered = self._ledger.covered(number, name)
         for span in spans:
             try:
-                samples, skipped, unknown, ranges = tenant.head.replay(piece.data, [span], covered)
+                *taken, skipped, unknown, ranges = tenant.head.replay(piece.data, [span], covered)
             except Corruption as error:
-                self._misread(number, piece.offset + span[0], piece.offset + span[1], error)
+                self._misread(number, piece.offset + span[1], piece.offset + span[2], error)
                 continue
-            self._report.samples += samples
-            self._report.skipped += skipped
-            self._report.unknown += unknown
+            report.samples += taken[0]
+            report.histograms += taken[1]
+            report.exemplars += taken[2]
+            report.skipped += skipped
+            report.unknown += unknown
             self._ledger.hold(number, name, ranges)
 
     def _misread(self, number: int, start: int, stop: int, error: Corruption) -> None:

@@ -232,12 +232,12 @@ class Shipper:
         try:
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
-                samples = head.read(refs[rows], *_EVER, pin, arena=frozen.arena)
-                if samples is None:
+                arrays = head.read(refs[rows], *_EVER, pin, arena=frozen.arena)
+                if arrays is None:
                     raise Unavailable(
                         f"a frozen range of {frozen.tenant.name} was released while it was shipped"
                     )
-                sink.add(SeriesFrame(labels.take(rows), *samples))
+                sink.add(SeriesFrame.of(labels.take(rows), arrays))
             return sink.finish()
         finally:
             sink.close()

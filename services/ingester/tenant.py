@@ -89,6 +89,8 @@ class Tenants:
                 window_ms=self._config.head.out_of_order_time_window_ms,
                 grace_ms=self._config.creation_grace_period_ms,
                 series_max=self._config.head.max_global_series_per_user,
+                exemplars_max=self._config.head.max_global_exemplars_per_user,
+                exemplars_per_series_max=self._config.head.exemplars_per_series_max,
             )
             tenant = self._all[name] = Tenant(name, head, now_s)
         return tenant

@@ -162,7 +162,7 @@ pub struct Arena {
 pub struct Place {
     page: u32,
     start: u32,
-    size: u16,
+    size: u32,
 }
 
 impl Arena {
@@ -177,7 +177,7 @@ impl Arena {
         Place {
             page: page as u32,
             start,
-            size: bytes.len() as u16,
+            size: bytes.len() as u32,
         }
     }
 
@@ -260,14 +260,19 @@ impl Arenas {
         }
     }
 
-    pub fn gather(&self, id: u32, place: Place, scratch: &mut Scratch) -> usize {
-        let size = place.size as usize;
+    /// The bytes of a closed chunk.
+    pub fn get(&self, id: u32, place: Place) -> &[u8] {
+        let Some(arena) = self.all.get(&id) else {
+            return &[];
+        };
         let start = place.start as usize;
-        if let Some(arena) = self.all.get(&id) {
-            let page = &arena.pages[place.page as usize];
-            scratch[..size].copy_from_slice(&page[start..start + size]);
-        }
-        size
+        &arena.pages[place.page as usize][start..start + place.size as usize]
+    }
+
+    /// Copies the bytes of a closed chunk of floats to the start of `scratch`.
+    pub fn gather(&self, id: u32, place: Place, scratch: &mut Scratch) {
+        let bytes = self.get(id, place);
+        scratch[..bytes.len()].copy_from_slice(bytes);
     }
 
     /// Later samples of the range go to another arena.

@@ -1,150 +1,30 @@
-//! `Head`, `Pending` and `Pin`: what Python sees of a head. Every call releases the GIL and then
-//! locks; nothing that holds the lock ever waits for the GIL.
+//! `Head`: what Python sees of a head. Every call releases the GIL and then locks; nothing that holds the lock
+//! ever waits for the GIL.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::{Error, Result};
-use crate::head::read::{Columns, Window};
+use crate::frame::PyFrame;
+use crate::head::exemplars::ExemplarColumns;
+use crate::head::gather;
+use crate::head::read::Window;
 use crate::head::record::{self, Ids, Outcome};
-use crate::head::series::Series;
-use crate::head::store::{Options, Prepared, Store};
-use crate::head::wal::{KIND_SAMPLES, framed};
+use crate::head::shared::{Pending, Pin, Shared, prepare};
+use crate::head::store::Options;
+use crate::head::wal::framed;
 use crate::labels::LabelSets;
 use crate::matcher::Matchers;
 use crate::write::batch::WriteBatch;
 
 /// Longest range: distances within a chunk must fit in 32 bits.
 const RANGE_MS_MAX: i64 = 7 * 24 * 3_600_000;
-/// Series decoded under one hold of the lock, so that a long read does not hold up appends.
-const SERIES_A_LOCK: usize = 256;
 /// Series closed under one hold of the lock, before a range is frozen.
 const SERIES_A_CLOSE: usize = 16_384;
-/// Samples from which a read is worth a second thread.
-const SAMPLES_A_THREAD: usize = 1 << 17;
-
-/// Which generations of the head readers still look at.
-#[derive(Debug, Default)]
-struct Epochs {
-    now: u64,
-    /// Readers that started before this one may miss chunks.
-    released: u64,
-    pins: BTreeMap<u64, usize>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    range_ms: i64,
-    store: RwLock<Store>,
-    epochs: Mutex<Epochs>,
-    /// Prepared batches that are neither committed nor aborted.
-    pending: AtomicUsize,
-    ids: Mutex<Ids>,
-}
-
-impl Shared {
-    fn read(&self) -> RwLockReadGuard<'_, Store> {
-        self.store.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Store> {
-        self.store.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn epochs(&self) -> MutexGuard<'_, Epochs> {
-        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ids(&self) -> MutexGuard<'_, Ids> {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Accepted samples of one batch, resolved to series; in the WAL before they are visible.
-#[pyclass(frozen, module = "rondel._native")]
-pub struct Pending {
-    shared: Arc<Shared>,
-    prepared: Prepared,
-    state: AtomicUsize,
-}
-
-const PREPARED: usize = 0;
-const DONE: usize = 1;
-
-impl Pending {
-    /// Whether it was still open; it is closed from here on.
-    fn close(&self) -> bool {
-        let first = self.state.swap(DONE, Ordering::AcqRel) == PREPARED;
-        if first {
-            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
-        }
-        first
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-#[pymethods]
-impl Pending {
-    /// Samples accepted, those that were there already included.
-    #[getter]
-    fn accepted(&self) -> u64 {
-        self.prepared.times.len() as u64 + self.prepared.same
-    }
-
-    /// Samples that are new, and so have to be written.
-    #[getter]
-    fn fresh(&self) -> usize {
-        self.prepared.times.len()
-    }
-
-    /// Series that were created for it.
-    #[getter]
-    fn created(&self) -> u64 {
-        self.prepared.created
-    }
-
-    /// `(id, text of the first, samples)`, one an id.
-    #[getter]
-    fn rejections(&self) -> Vec<(&'static str, String, u64)> {
-        let all = self.prepared.rejections.all().iter();
-        all.map(|one| (one.id, one.message.clone(), one.samples))
-            .collect()
-    }
-
-    /// Numbers of the ranges that its new samples lie in, ascending.
-    fn ranges(&self) -> Vec<i64> {
-        self.prepared.ranges(self.shared.range_ms)
-    }
-}
-
-/// Holds a reader's generation: what it selected stays readable until it is gone.
-#[pyclass(frozen, module = "rondel._native")]
-pub struct Pin {
-    shared: Arc<Shared>,
-    epoch: u64,
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let mut epochs = self.shared.epochs();
-        if let Some(count) = epochs.pins.get_mut(&self.epoch) {
-            *count -= 1;
-            if *count == 0 {
-                epochs.pins.remove(&self.epoch);
-            }
-        }
-    }
-}
 
 /// Recent samples of one tenant.
 #[pyclass(frozen, module = "rondel._native")]
@@ -152,35 +32,44 @@ pub struct Head {
     shared: Arc<Shared>,
 }
 
-type Samples<'py> = (
+/// Exemplars of as many series as asked for: `(offsets, timestamps_ms, values, labels)`.
+type Exemplars<'py> = (
     Bound<'py, PyArray1<i64>>,
     Bound<'py, PyArray1<i64>>,
     Bound<'py, PyArray1<f64>>,
+    LabelSets,
 );
+
+/// `(samples, histograms, exemplars, skipped, unknown, ranges)`
+type Replayed = (u64, u64, u64, u64, u64, Vec<i64>);
 
 #[pymethods]
 impl Head {
-    /// Times in milliseconds; `series_max` 0 means no limit.
+    /// Times in milliseconds; `series_max` 0 means no limit, the other two that no exemplar is kept.
     #[new]
-    #[pyo3(signature = (*, range_ms, window_ms, grace_ms, series_max))]
-    fn new(range_ms: i64, window_ms: i64, grace_ms: i64, series_max: usize) -> PyResult<Self> {
+    #[pyo3(signature = (
+        *, range_ms, window_ms, grace_ms, series_max, exemplars_max=0, exemplars_per_series_max=0
+    ))]
+    fn new(
+        range_ms: i64,
+        window_ms: i64,
+        grace_ms: i64,
+        series_max: usize,
+        exemplars_max: usize,
+        exemplars_per_series_max: usize,
+    ) -> PyResult<Self> {
         if range_ms <= 0 || range_ms > RANGE_MS_MAX {
             let message = format!("block range of {range_ms} ms: want 1 to {RANGE_MS_MAX}");
             return Err(Error::invalid("bad-data", message).into());
         }
-        let options = Options {
+        let shared = Shared::new(Options {
             range_ms,
             window_ms,
             grace_ms,
             series_max,
-        };
-        let shared = Shared {
-            range_ms,
-            store: RwLock::new(Store::new(options)),
-            epochs: Mutex::default(),
-            pending: AtomicUsize::new(0),
-            ids: Mutex::default(),
-        };
+            exemplars_max,
+            exemplars_per_series_max,
+        });
         Ok(Self {
             shared: Arc::new(shared),
         })
@@ -188,17 +77,13 @@ impl Head {
 
     // --- write ---
 
-    /// Resolves series, creating those that are new, and decides on every sample.
+    /// Resolves series, creating those that are new, and decides on everything in it.
     fn prepare(&self, py: Python<'_>, batch: &Bound<'_, WriteBatch>, now_ms: i64) -> Pending {
         let batch = batch.get();
         // Counted before the look-up, so that no collection can free a slot in between.
         self.shared.pending.fetch_add(1, Ordering::AcqRel);
         let prepared = py.detach(|| prepare(&self.shared, batch, now_ms));
-        Pending {
-            shared: Arc::clone(&self.shared),
-            prepared,
-            state: AtomicUsize::new(PREPARED),
-        }
+        Pending::new(Arc::clone(&self.shared), prepared)
     }
 
     /// The framed WAL record; it defines the series that `segment` does not know yet.
@@ -211,11 +96,11 @@ impl Head {
         salt: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let pending = pending.get();
-        let payload = py.detach(|| {
+        let (kind, payload) = py.detach(|| {
             let mut store = pending.shared.write();
             record::encode(&mut store, tenant, &pending.prepared, segment)
         });
-        framed(py, KIND_SAMPLES, &payload, salt)
+        framed(py, kind, &payload, salt)
     }
 
     /// Makes the samples visible; a second call does nothing.
@@ -236,30 +121,33 @@ impl Head {
 
     // --- replay ---
 
-    /// Applies payloads of `data`, each from after its tenant: `(samples, skipped, unknown, ranges)`.
-    /// Samples in the ranges with the numbers `covered` are skipped, they are in blocks.
+    /// Applies payloads of `data`, `(kind, start, stop)` each, from after its tenant. What lies in the ranges
+    /// with the numbers `covered` is skipped, it is in blocks.
     fn replay(
         &self,
         py: Python<'_>,
         data: &[u8],
-        spans: Vec<(usize, usize)>,
+        spans: Vec<(u8, usize, usize)>,
         covered: Vec<i64>,
-    ) -> PyResult<(u64, u64, u64, Vec<i64>)> {
-        let outcome = py.detach(|| -> Result<Outcome> {
+    ) -> PyResult<Replayed> {
+        let found = py.detach(|| -> Result<Outcome> {
             let mut store = self.shared.write();
             let mut ids = self.shared.ids();
             let mut outcome = Outcome::default();
-            for (start, stop) in spans {
-                let payload = data.get(start..stop).unwrap_or_default();
+            for (kind, start, stop) in spans {
+                let payload = (kind, data.get(start..stop).unwrap_or_default());
                 record::replay(&mut store, &mut ids, payload, &covered, &mut outcome)?;
             }
             Ok(outcome)
         })?;
+        let taken = found.taken;
         Ok((
-            outcome.samples,
-            outcome.skipped,
-            outcome.unknown,
-            outcome.ranges,
+            taken.samples,
+            taken.histograms,
+            taken.exemplars,
+            found.skipped,
+            found.unknown,
+            found.ranges,
         ))
     }
 
@@ -296,13 +184,13 @@ impl Head {
         let (labels, refs) = py.detach(|| {
             let store = self.shared.read();
             let slots = store.select(matchers, mint_ms, maxt_ms);
-            (store.label_sets(&slots), refs(&store, &slots))
+            (store.label_sets(&slots), gather::refs(&store, &slots))
         });
         (labels, refs.into_pyarray(py))
     }
 
-    /// `(offsets, timestamps_ms, values)`: samples of the refs, both ends of the range included.
-    /// None when the pin is too old: chunks that it protected were released.
+    /// The samples of the refs, both ends of the range included, or only those of a frozen arena. None when
+    /// the pin is too old: chunks that it protected were released.
     #[pyo3(signature = (refs, mint_ms, maxt_ms, pin, *, arena=None))]
     fn read<'py>(
         &self,
@@ -312,23 +200,29 @@ impl Head {
         maxt_ms: i64,
         pin: &Bound<'py, Pin>,
         arena: Option<u32>,
-    ) -> PyResult<Option<Samples<'py>>> {
+    ) -> PyResult<Option<PyFrame<'py>>> {
         let refs = refs.as_slice()?;
         let window = Window {
             mint_ms,
             maxt_ms,
             arena,
         };
-        let columns = py.detach(|| read(&self.shared, refs, &window));
+        let frame = py.detach(|| gather::read(&self.shared, refs, &window).into_frame());
         let whole = pin.get().epoch >= self.shared.epochs().released;
-        if !whole {
-            return Ok(None);
-        }
-        Ok(Some((
-            columns.offsets().into_pyarray(py),
-            columns.times.into_pyarray(py),
-            columns.values.into_pyarray(py),
-        )))
+        Ok(whole.then(|| frame.into_python(py)))
+    }
+
+    /// `(labels, exemplars)` of the series that match any of the sets and have exemplars in the range.
+    fn exemplars<'py>(
+        &self,
+        py: Python<'py>,
+        sets: Vec<Bound<'_, Matchers>>,
+        mint_ms: i64,
+        maxt_ms: i64,
+    ) -> (LabelSets, Exemplars<'py>) {
+        let sets: Vec<&Matchers> = sets.iter().map(Bound::get).collect();
+        let (labels, found) = py.detach(|| self.shared.read().exemplars(&sets, mint_ms, maxt_ms));
+        (labels, exemplars(py, found))
     }
 
     /// Distinct label sets of the series that match any of the sets (of all where none is given).
@@ -392,14 +286,30 @@ impl Head {
         })
     }
 
-    /// Label sets and refs of the series with chunks in an arena.
+    /// Label sets and refs of the series with chunks or exemplars in an arena.
     fn frozen<'py>(&self, py: Python<'py>, arena: u32) -> (LabelSets, Bound<'py, PyArray1<i64>>) {
         let (labels, refs) = py.detach(|| {
             let store = self.shared.read();
             let slots = store.series_in(arena);
-            (store.label_sets(&slots), refs(&store, &slots))
+            (store.label_sets(&slots), gather::refs(&store, &slots))
         });
         (labels, refs.into_pyarray(py))
+    }
+
+    /// Exemplars of the refs in an arena, one row a ref.
+    fn frozen_exemplars<'py>(
+        &self,
+        py: Python<'py>,
+        refs: PyReadonlyArray1<'py, i64>,
+        arena: u32,
+    ) -> PyResult<Exemplars<'py>> {
+        let refs = refs.as_slice()?;
+        let found = py.detach(|| {
+            let store = self.shared.read();
+            let slots = refs.iter().map(|&found| gather::slot_of(&store, found));
+            store.exemplar_columns(slots, |one| one.arena == arena)
+        });
+        Ok(exemplars(py, found))
     }
 
     /// Starts a generation: pins from now on do not need what earlier ones do. Returns its number.
@@ -464,6 +374,12 @@ impl Head {
         py.detach(|| self.shared.read().chunk_count())
     }
 
+    /// Exemplars held.
+    #[getter]
+    fn exemplar_count(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.shared.read().arrivals.held)
+    }
+
     /// Bytes held, nearly.
     fn size_bytes(&self, py: Python<'_>) -> usize {
         py.detach(|| self.shared.read().size_bytes())
@@ -482,78 +398,11 @@ impl Head {
     }
 }
 
-fn prepare(shared: &Shared, batch: &WriteBatch, now_ms: i64) -> Prepared {
-    let mut slots = Vec::with_capacity(batch.len());
-    {
-        let store = shared.read();
-        if store.resolve(batch, &mut slots) {
-            return store.check(batch, now_ms, &slots);
-        }
-    }
-    let mut store = shared.write();
-    let created = store.create(batch, now_ms, &mut slots);
-    let mut prepared = store.check(batch, now_ms, &slots);
-    prepared.created = created;
-    prepared
-}
-
-/// A ref is a slot and the low bits of the id of the series in it, so that one that outlived its
-/// series is noticed.
-fn refs(store: &Store, slots: &[u32]) -> Vec<i64> {
-    let encode = |&slot: &u32| tag(store.series[slot as usize].id) | i64::from(slot);
-    slots.iter().map(encode).collect()
-}
-
-fn tag(id: u64) -> i64 {
-    ((id & 0x7fff_ffff) << 32) as i64
-}
-
-/// A series that is gone has no samples: all it had was released, which a pin that is not too old
-/// need not see, since it was in a block before the pin was taken.
-fn read(shared: &Shared, refs: &[i64], window: &Window) -> Columns {
-    let mut columns = Columns::default();
-    let samples = bound(shared, refs, window);
-    columns.reserve(samples);
-    if refs.len() < 2 || samples < SAMPLES_A_THREAD {
-        read_part(shared, refs, window, &mut columns);
-        return columns;
-    }
-    let (left, right) = refs.split_at(refs.len() / 2);
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            let mut columns = Columns::default();
-            columns.reserve(bound(shared, right, window));
-            read_part(shared, right, window, &mut columns);
-            columns
-        });
-        read_part(shared, left, window, &mut columns);
-        match other.join() {
-            Ok(other) => columns.append(other),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-        columns
-    })
-}
-
-fn bound(shared: &Shared, refs: &[i64], window: &Window) -> usize {
-    let store = shared.read();
-    let living = refs.iter().filter_map(|&found| series_of(&store, found));
-    living.map(|series| window.bound(series)).sum()
-}
-
-fn read_part(shared: &Shared, refs: &[i64], window: &Window, columns: &mut Columns) {
-    for part in refs.chunks(SERIES_A_LOCK) {
-        let store = shared.read();
-        for &found in part {
-            match series_of(&store, found) {
-                Some(series) => columns.read(&store, series, window),
-                None => columns.counts.push(0),
-            }
-        }
-    }
-}
-
-fn series_of(store: &Store, found: i64) -> Option<&Series> {
-    let series = store.series.get(found as u32 as usize)?;
-    (series.id != 0 && tag(series.id) == found & !0xffff_ffff).then_some(series)
+fn exemplars(py: Python<'_>, found: ExemplarColumns) -> Exemplars<'_> {
+    (
+        found.offsets.into_pyarray(py),
+        found.times.into_pyarray(py),
+        found.values.into_pyarray(py),
+        found.labels,
+    )
 }

@@ -196,11 +196,7 @@ impl Store {
     }
 
     pub fn size_bytes(&self) -> usize {
-        let chunks: usize = self
-            .series
-            .iter()
-            .map(|series| series.closed.capacity() * size_of::<crate::head::series::Chunk>())
-            .sum();
+        let chunks: usize = self.series.iter().map(Series::size_bytes).sum();
         self.index.size_bytes()
             + self.series.len() * size_of::<Series>()
             + self.live() * 6

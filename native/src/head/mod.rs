@@ -2,32 +2,44 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `step` | chunk codec |
+//! | `step`, `cells` | chunk codecs of floats and of histograms |
 //! | `blocks` | where chunk bytes live |
-//! | `series` | one series: open chunk, closed chunks, late samples |
+//! | `track`, `histograms` | a column of a series: open chunk, closed chunks, late samples |
+//! | `series`, `exemplars` | one series, and what it has beside its floats |
 //! | `index` | labels: interned pairs, postings, matchers |
-//! | `store` | all series: resolve, check, commit, freeze, release, collect |
-//! | `read`, `lookup` | samples and labels for queries |
-//! | `record`, `segment` | WAL payloads and their framing |
-//! | `door`, `wal` | what Python sees |
+//! | `store` | all series: resolve, commit, freeze, release, collect |
+//! | `check` | what of a batch is accepted |
+//! | `read`, `read_histograms`, `gather`, `lookup` | samples and labels for queries |
+//! | `record`, `sections`, `wire`, `segment` | WAL payloads and their framing |
+//! | `door`, `shared`, `wal` | what Python sees |
 
 mod blocks;
+mod cells;
+mod check;
 mod door;
+mod exemplars;
+mod gather;
+mod histograms;
 mod index;
 mod lookup;
 mod read;
+mod read_histograms;
 mod record;
+mod sections;
 mod segment;
 mod series;
+mod shared;
 mod step;
 mod store;
+mod track;
 mod wal;
+mod wire;
 
 use pyo3::prelude::*;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<door::Head>()?;
-    module.add_class::<door::Pending>()?;
-    module.add_class::<door::Pin>()?;
+    module.add_class::<shared::Pending>()?;
+    module.add_class::<shared::Pin>()?;
     wal::register(module)
 }

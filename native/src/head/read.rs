@@ -1,8 +1,11 @@
 //! Samples of many series as flat arrays: merged, one value a timestamp, ascending.
 
-use crate::head::series::{Chunk, Series};
+use crate::frame::Frame;
+use crate::head::read_histograms::HistogramColumns;
+use crate::head::series::{Extras, Series, larger_start};
 use crate::head::step::{self, Decoded, SCRATCH_BYTES, Scratch};
 use crate::head::store::Store;
+use crate::head::track::{Chunk, Pick, Track};
 
 /// Which samples of a series are wanted; both ends included.
 #[derive(Debug, Clone, Copy)]
@@ -13,20 +16,30 @@ pub struct Window {
     pub arena: Option<u32>,
 }
 
-/// Collects series after series. `counts[i]` samples belong to the i-th series read.
-#[derive(Debug)]
+/// Collects series after series. `counts[i]` float samples belong to the i-th series read.
+#[derive(Debug, Default)]
 pub struct Columns {
-    pub counts: Vec<u32>,
+    counts: Vec<u32>,
+    floats: Words,
+    /// As long as the floats up to the last series that has any, or empty.
+    starts: Vec<i64>,
+    /// The starts of the series that is read, for few series have any.
+    shadow: Option<Box<Words>>,
+    histograms: Option<Box<HistogramColumns>>,
+}
+
+/// Samples of tracks, one track behind the other.
+#[derive(Debug)]
+pub struct Words {
     pub times: Vec<i64>,
     pub values: Vec<f64>,
     scratch: Box<Scratch>,
     decoded: Box<Decoded>,
 }
 
-impl Default for Columns {
+impl Default for Words {
     fn default() -> Self {
         Self {
-            counts: Vec::new(),
             times: Vec::new(),
             values: Vec::new(),
             scratch: Box::new([0; SCRATCH_BYTES]),
@@ -37,16 +50,112 @@ impl Default for Columns {
 
 impl Columns {
     pub fn read(&mut self, store: &Store, series: &Series, window: &Window) {
-        let base = self.times.len();
-        if has_late(series, window) {
-            self.read_merged(store, series, window);
-        } else {
-            for chunk in series.closed.iter().filter(|chunk| window.wants(chunk)) {
-                self.decode_closed(store, chunk, window);
-            }
-            self.decode_open(store, series, window);
+        let base = self.floats.times.len();
+        self.floats.read(store, &series.floats, window, step::pick);
+        if let Some(extras) = series.extras.as_deref() {
+            self.read_extras(store, extras, window, base);
         }
-        self.counts.push((self.times.len() - base) as u32);
+        self.counts.push((self.floats.times.len() - base) as u32);
+    }
+
+    /// A series that is gone.
+    pub fn read_nothing(&mut self) {
+        self.counts.push(0);
+    }
+
+    fn read_extras(&mut self, store: &Store, extras: &Extras, window: &Window, base: usize) {
+        if let Some(track) = extras.starts.as_deref() {
+            let shadow = self.shadow.get_or_insert_default();
+            shadow.replace(store, track, window);
+            shadow.put_starts(&self.floats.times[base..], base, &mut self.starts);
+        }
+        if let Some(track) = extras.histograms.as_deref() {
+            let columns = self.histograms.get_or_insert_default();
+            let shadow = self.shadow.get_or_insert_default();
+            columns.read(store, self.counts.len(), track, window, shadow);
+        }
+    }
+
+    /// Makes room for so many float samples, so that growing copies nothing.
+    pub fn reserve(&mut self, samples: usize) {
+        self.floats.times.reserve_exact(samples);
+        self.floats.values.reserve_exact(samples);
+    }
+
+    pub fn append(&mut self, mut other: Self) {
+        if !other.starts.is_empty() {
+            self.starts.resize(self.floats.times.len(), 0);
+            self.starts.append(&mut other.starts);
+        }
+        if let Some(others) = other.histograms {
+            let own = self.histograms.get_or_insert_default();
+            own.append(self.counts.len(), *others);
+        }
+        self.counts.append(&mut other.counts);
+        self.floats.times.append(&mut other.floats.times);
+        self.floats.values.append(&mut other.floats.values);
+    }
+
+    pub fn into_frame(mut self) -> Frame {
+        let samples = self.floats.times.len();
+        if !self.starts.is_empty() {
+            self.starts.resize(samples, 0);
+        }
+        let series = self.counts.len();
+        let histograms = self.histograms;
+        Frame {
+            offsets: offsets(&self.counts),
+            timestamps_ms: self.floats.times,
+            values: self.floats.values,
+            starts_ms: self.starts,
+            histograms: histograms.and_then(|columns| columns.into_frame(series)),
+        }
+    }
+}
+
+/// `counts` as positions: where each series starts, and the end.
+pub fn offsets(counts: &[u32]) -> Vec<i64> {
+    let mut offsets = Vec::with_capacity(counts.len() + 1);
+    let mut end = 0;
+    offsets.push(0);
+    for &count in counts {
+        end += i64::from(count);
+        offsets.push(end);
+    }
+    offsets
+}
+
+impl Words {
+    /// Reads the starts of one series, and nothing else.
+    pub fn replace(&mut self, store: &Store, starts: &Track, window: &Window) {
+        self.times.clear();
+        self.values.clear();
+        self.read(store, starts, window, larger_start);
+    }
+
+    /// Puts the starts to the samples that lie at `times`, from row `base` of `out`; 0 where there is none.
+    pub fn put_starts(&self, times: &[i64], base: usize, out: &mut Vec<i64>) {
+        if self.times.is_empty() || times.is_empty() {
+            return;
+        }
+        out.resize(base, 0);
+        let mut own = self.times.iter().zip(&self.values).peekable();
+        for time_ms in times {
+            while own.next_if(|(own_ms, _)| *own_ms < time_ms).is_some() {}
+            let start = own.next_if(|(own_ms, _)| *own_ms == time_ms);
+            out.push(start.map_or(0, |(_, value)| value.to_bits() as i64));
+        }
+    }
+
+    fn read(&mut self, store: &Store, track: &Track, window: &Window, pick: Pick) {
+        if has_late(track, window) {
+            self.read_merged(store, track, window, pick);
+            return;
+        }
+        for chunk in track.closed.iter().filter(|chunk| window.wants(chunk)) {
+            self.decode_closed(store, chunk, window);
+        }
+        self.decode_open(store, track, window);
     }
 
     fn decode_closed(&mut self, store: &Store, chunk: &Chunk, window: &Window) {
@@ -56,14 +165,15 @@ impl Columns {
         self.decode(chunk.count, chunk.min_ms, chunk.max_ms, window);
     }
 
-    fn decode_open(&mut self, store: &Store, series: &Series, window: &Window) {
-        let open = &series.open;
-        let wanted = open.count > 0
+    fn decode_open(&mut self, store: &Store, track: &Track, window: &Window) {
+        let open = &track.open;
+        let state = &open.state;
+        let wanted = state.count > 0
             && window.arena.is_none()
-            && window.overlaps(open.min_ms, open.state.last_ms);
+            && window.overlaps(open.min_ms, state.last_ms);
         if wanted {
             store.blocks.gather(&open.chain, &mut self.scratch);
-            self.decode(open.count, open.min_ms, open.state.last_ms, window);
+            self.decode(state.count, open.min_ms, state.last_ms, window);
         }
     }
 
@@ -81,18 +191,18 @@ impl Columns {
         self.values.extend_from_slice(&values[inside]);
     }
 
-    /// The slow way, for series with out-of-order samples in the window.
-    fn read_merged(&mut self, store: &Store, series: &Series, window: &Window) {
+    /// The slow way, for tracks with out-of-order samples in the window.
+    fn read_merged(&mut self, store: &Store, track: &Track, window: &Window, pick: Pick) {
         let base = self.times.len();
-        for chunk in series.closed.iter().filter(|chunk| window.wants(chunk)) {
+        for chunk in track.closed.iter().filter(|chunk| window.wants(chunk)) {
             self.decode_closed(store, chunk, window);
         }
-        self.decode_open(store, series, window);
+        self.decode_open(store, track, window);
         let times = self.times.drain(base..);
         let mut samples: Vec<(i64, u64)> = times
             .zip(self.values.drain(base..).map(f64::to_bits))
             .collect();
-        if let Some(late) = series.late.as_deref().filter(|_| window.arena.is_none()) {
+        if let Some(late) = track.late.as_deref().filter(|_| window.arena.is_none()) {
             let inside = |sample: &&(i64, u64)| window.overlaps(sample.0, sample.0);
             samples.extend(late.iter().filter(inside));
         }
@@ -100,47 +210,32 @@ impl Columns {
         for same in samples.chunk_by(|left, right| left.0 == right.0) {
             let picked = same[1..]
                 .iter()
-                .fold(same[0].1, |best, next| step::pick(best, next.1));
+                .fold(same[0].1, |best, next| pick(best, next.1));
             self.times.push(same[0].0);
             self.values.push(f64::from_bits(picked));
         }
     }
-
-    /// Makes room for so many samples, so that growing copies nothing.
-    pub fn reserve(&mut self, samples: usize) {
-        self.times.reserve_exact(samples);
-        self.values.reserve_exact(samples);
-    }
-
-    pub fn append(&mut self, mut other: Self) {
-        self.counts.append(&mut other.counts);
-        self.times.append(&mut other.times);
-        self.values.append(&mut other.values);
-    }
-
-    /// `counts` as positions: where each series starts, and the end.
-    pub fn offsets(&self) -> Vec<i64> {
-        let mut offsets = Vec::with_capacity(self.counts.len() + 1);
-        let mut end = 0;
-        offsets.push(0);
-        for &count in &self.counts {
-            end += i64::from(count);
-            offsets.push(end);
-        }
-        offsets
-    }
 }
 
 impl Window {
-    /// At most so many samples of a series are in the window.
+    /// At most so many float samples of a series are in the window.
     pub fn bound(&self, series: &Series) -> usize {
-        let closed = series.closed.iter().filter(|chunk| self.wants(chunk));
+        let track = &series.floats;
+        let closed = track.closed.iter().filter(|chunk| self.wants(chunk));
         let closed: usize = closed.map(|chunk| chunk.count as usize).sum();
-        let waiting = series.late.as_deref().map_or(0, Vec::len);
-        closed + series.open.count as usize + waiting
+        let waiting = track.late.as_deref().map_or(0, Vec::len);
+        closed + track.open.state.count as usize + waiting
     }
 
-    fn overlaps(&self, min_ms: i64, max_ms: i64) -> bool {
+    /// At most so many histograms of a series are in the window.
+    pub fn bound_histograms(&self, store: &Store, series: &Series) -> usize {
+        series.histograms().map_or(0, |track| {
+            let chunks = track.chunks(&store.arenas).filter(|one| one.is_in(self));
+            chunks.map(|one| one.count).sum::<usize>() + track.late.len()
+        })
+    }
+
+    pub fn overlaps(&self, min_ms: i64, max_ms: i64) -> bool {
         min_ms <= self.maxt_ms && max_ms >= self.mint_ms
     }
 
@@ -150,16 +245,16 @@ impl Window {
     }
 }
 
-fn has_late(series: &Series, window: &Window) -> bool {
+fn has_late(track: &Track, window: &Window) -> bool {
     let waiting = window.arena.is_none()
-        && series.late.as_deref().is_some_and(|late| {
+        && track.late.as_deref().is_some_and(|late| {
             let (first, last) = (late.first(), late.last());
             first
                 .zip(last)
                 .is_some_and(|(first, last)| window.overlaps(first.0, last.0))
         });
     waiting
-        || series
+        || track
             .closed
             .iter()
             .any(|chunk| chunk.late && window.wants(chunk))

@@ -2,30 +2,22 @@
 
 use hashbrown::HashMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fingerprint::fingerprint;
-use crate::head::store::{Prepared, Store};
+use crate::head::check::{Counts, More, Prepared, rows};
+use crate::head::sections;
+use crate::head::store::Store;
+use crate::head::wire::{Reader, put_signed, put_text, put_times, put_varint};
 use crate::symbols::Interner;
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
+/// Kind of a record with float samples only.
+pub const KIND_SAMPLES: u8 = 1;
+/// Kind of a record with starts, histograms or exemplars.
+pub const KIND_MORE: u8 = 3;
 
-fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_varint(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// Encodes the payload; series that the segment does not define yet are defined in it.
-pub fn encode(store: &mut Store, tenant: &str, prepared: &Prepared, segment: u32) -> Vec<u8> {
+/// Encodes the payload, and says of which kind it is; series that the segment does not define yet are defined
+/// in it.
+pub fn encode(store: &mut Store, tenant: &str, prepared: &Prepared, segment: u32) -> (u8, Vec<u8>) {
     let mut out = Vec::with_capacity(64 + prepared.slots.len() * 2 + prepared.times.len() * 10);
     put_text(&mut out, tenant);
     put_definitions(&mut out, store, prepared, segment);
@@ -41,7 +33,11 @@ pub fn encode(store: &mut Store, tenant: &str, prepared: &Prepared, segment: u32
     for bits in &prepared.bits {
         out.extend_from_slice(&bits.to_le_bytes());
     }
-    out
+    if !prepared.has_more() {
+        return (KIND_SAMPLES, out);
+    }
+    sections::encode(&mut out, prepared);
+    (KIND_MORE, out)
 }
 
 fn put_definitions(out: &mut Vec<u8>, store: &mut Store, prepared: &Prepared, segment: u32) {
@@ -73,89 +69,14 @@ fn put_definitions(out: &mut Vec<u8>, store: &mut Store, prepared: &Prepared, se
 }
 
 fn put_counts(out: &mut Vec<u8>, prepared: &Prepared) {
-    let single = prepared.slots.len() == prepared.times.len();
+    let mut ends = prepared.ends.iter().zip(1..);
+    let single = ends.all(|(&end, entry)| end == entry);
     out.push(u8::from(!single));
     if single {
         return;
     }
-    let mut start = 0;
-    for &end in &prepared.ends {
-        put_varint(out, u64::from(end - start));
-        start = end;
-    }
-}
-
-fn put_times(out: &mut Vec<u8>, times: &[i64]) {
-    let base_ms = times.first().copied().unwrap_or(0);
-    put_signed(out, base_ms);
-    let shared = times.iter().all(|&time_ms| time_ms == base_ms);
-    out.push(u8::from(!shared));
-    if shared {
-        return;
-    }
-    let mut before_ms = base_ms;
-    for &time_ms in times {
-        put_signed(out, time_ms.wrapping_sub(before_ms));
-        before_ms = time_ms;
-    }
-}
-
-/// Reads a payload; every length is checked against what is left.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn short(&self) -> Error {
-        Error::corrupt("WAL record ends in the middle of a field", self.at as u64)
-    }
-
-    fn take(&mut self, size: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(size).ok_or_else(|| self.short())?;
-        let part = self.bytes.get(self.at..end).ok_or_else(|| self.short())?;
-        self.at = end;
-        Ok(part)
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn varint(&mut self) -> Result<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(Error::corrupt(
-            "WAL record has an overlong number",
-            self.at as u64,
-        ))
-    }
-
-    fn signed(&mut self) -> Result<i64> {
-        let value = self.varint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
-    }
-
-    /// A count of items of at least `size` bytes each.
-    fn count(&mut self, size: usize) -> Result<usize> {
-        let count = self.varint()?;
-        if count > ((self.bytes.len() - self.at) / size) as u64 {
-            return Err(self.short());
-        }
-        Ok(count as usize)
-    }
-
-    fn text(&mut self) -> Result<&'a str> {
-        let size = self.count(1)?;
-        let at = self.at as u64;
-        std::str::from_utf8(self.take(size)?)
-            .map_err(|_| Error::corrupt("WAL record has text that is not UTF-8", at))
+    for entry in 0..prepared.ends.len() {
+        put_varint(out, rows(&prepared.ends, entry).len() as u64);
     }
 }
 
@@ -172,12 +93,12 @@ pub fn tenant(payload: &[u8]) -> Result<(&str, usize)> {
 /// What one replay call found.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    pub samples: u64,
-    /// Samples in ranges that were shipped.
+    pub taken: Counts,
+    /// Samples and histograms in ranges that were shipped.
     pub skipped: u64,
-    /// Samples whose series is defined nowhere: the definition was in a damaged record.
+    /// Samples and histograms whose series is defined nowhere: the definition was in a damaged record.
     pub unknown: u64,
-    /// Numbers of the ranges that samples were taken in, ascending.
+    /// Numbers of the ranges that something was taken in, ascending.
     pub ranges: Vec<i64>,
 }
 
@@ -215,11 +136,11 @@ impl Ids {
     }
 }
 
-/// Applies a payload (after its tenant) to a store.
+/// Applies a payload (after its tenant) to a store. What cannot be read as a whole is not applied at all.
 pub fn replay(
     store: &mut Store,
     ids: &mut Ids,
-    payload: &[u8],
+    (kind, payload): (u8, &[u8]),
     covered: &[i64],
     outcome: &mut Outcome,
 ) -> Result<()> {
@@ -236,57 +157,101 @@ pub fn replay(
         store.reserve_id(id);
         slots.push(ids.find(id));
     }
-    let counts = read_counts(&mut reader, entries)?;
-    let total: u64 = match &counts {
-        Some(counts) => counts.iter().sum(),
-        None => entries as u64,
+    let ends = match reader.byte()? {
+        0 => (1..=entries as u32).collect(),
+        _ => reader.ends(entries, 8)?,
     };
-    let times = read_times(&mut reader, total)?;
-    let values = reader.take(times.len().checked_mul(8).ok_or_else(|| reader.short())?)?;
-    let mut samples = times.iter().zip(values.as_chunks::<8>().0);
-    let mut taken = Taken::new(store.options.range_ms, covered);
-    for (entry, slot) in slots.into_iter().enumerate() {
-        let count = counts.as_ref().map_or(1, |counts| counts[entry]);
-        for (&time_ms, bits) in samples.by_ref().take(count as usize) {
-            let Some(slot) = slot else {
-                outcome.unknown += 1;
-                continue;
-            };
-            if taken.is_covered(time_ms) {
-                outcome.skipped += 1;
-                continue;
-            }
-            outcome.samples += 1;
-            store.append(slot, time_ms, u64::from_le_bytes(*bits));
-        }
+    let total = ends.last().map_or(0, |&end| end as usize);
+    if total > payload.len() / 8 {
+        return Err(reader.short());
     }
-    store.saw(times.iter().copied().max());
-    taken.merge_into(&mut outcome.ranges);
+    let times = reader.times(total)?;
+    let values = reader.take(total * 8)?.as_chunks::<8>().0;
+    let sections = match kind {
+        KIND_SAMPLES => sections::Sections::default(),
+        _ => sections::read(&mut reader, entries, total)?,
+    };
+    let more = &sections.more;
+    let mut replayer = Replayer {
+        taken: Taken::new(store.options.range_ms, covered),
+        store,
+        outcome,
+    };
+    for (entry, slot) in slots.into_iter().enumerate() {
+        for row in rows(&ends, entry) {
+            let start_ms = sections.starts.get(row).copied().unwrap_or(0);
+            let bits = u64::from_le_bytes(values[row]);
+            replayer.sample(slot, times[row], start_ms, bits);
+        }
+        replayer.more(slot, more, entry);
+    }
+    replayer.store.saw(times.iter().copied().max());
+    replayer
+        .store
+        .saw(more.histogram_times.iter().copied().max());
+    replayer.taken.merge_into(&mut replayer.outcome.ranges);
     Ok(())
 }
 
-fn read_definitions(store: &mut Store, ids: &mut Ids, reader: &mut Reader<'_>) -> Result<()> {
-    let count = reader.count(1)?;
-    let mut strings = Vec::with_capacity(count);
-    for _ in 0..count {
-        strings.push(reader.text()?);
+/// Puts the content of a record into a store.
+struct Replayer<'a> {
+    store: &'a mut Store,
+    taken: Taken<'a>,
+    outcome: &'a mut Outcome,
+}
+
+impl Replayer<'_> {
+    /// The slot to put a sample in, unless it is unknown or in a block.
+    #[inline]
+    fn place(&mut self, slot: Option<u32>, time_ms: i64) -> Option<u32> {
+        if slot.is_none() {
+            self.outcome.unknown += 1;
+        } else if self.taken.is_covered(time_ms) {
+            self.outcome.skipped += 1;
+            return None;
+        }
+        slot
     }
+
+    #[inline]
+    fn sample(&mut self, slot: Option<u32>, time_ms: i64, start_ms: i64, bits: u64) {
+        if let Some(slot) = self.place(slot, time_ms) {
+            self.outcome.taken.samples += 1;
+            self.store.append(slot, time_ms, start_ms, bits);
+        }
+    }
+
+    fn more(&mut self, slot: Option<u32>, more: &More, entry: usize) {
+        if !more.histogram_ends.is_empty() {
+            for row in rows(&more.histogram_ends, entry) {
+                if let Some(slot) = self.place(slot, more.histogram_times[row]) {
+                    self.outcome.taken.histograms += 1;
+                    self.store.append_histogram(slot, more, row);
+                }
+            }
+        }
+        if more.exemplar_ends.is_empty() {
+            return;
+        }
+        for exemplar in &more.exemplars[rows(&more.exemplar_ends, entry)] {
+            let slot = slot.filter(|_| !self.taken.is_covered(exemplar.time_ms));
+            if let Some(slot) = slot {
+                self.outcome.taken.exemplars += 1;
+                self.store.add_exemplar(slot, exemplar);
+            }
+        }
+    }
+}
+
+fn read_definitions(store: &mut Store, ids: &mut Ids, reader: &mut Reader<'_>) -> Result<()> {
+    let strings = reader.texts()?;
     let mut labels = Vec::new();
     let mut scratch = Vec::new();
     for _ in 0..reader.count(2)? {
         let id = reader.varint()?;
         labels.clear();
         for _ in 0..reader.count(2)? {
-            let (name, value) = (reader.varint()?, reader.varint()?);
-            match (strings.get(name as usize), strings.get(value as usize)) {
-                (Some(name), Some(value)) => labels.push((*name, *value)),
-                _ => {
-                    return Err(Error::corrupt(
-                        "WAL record names no string",
-                        reader.at as u64,
-                    ));
-                }
-            }
+            labels.push(reader.label(&strings)?);
         }
         let print = fingerprint(labels.iter().copied(), &mut scratch);
         let slot = match store.find(print) {
@@ -297,37 +262,6 @@ fn read_definitions(store: &mut Store, ids: &mut Ids, reader: &mut Reader<'_>) -
         ids.define(id, slot);
     }
     Ok(())
-}
-
-fn read_counts(reader: &mut Reader<'_>, entries: usize) -> Result<Option<Vec<u64>>> {
-    if reader.byte()? == 0 {
-        return Ok(None);
-    }
-    let mut counts = Vec::with_capacity(entries);
-    let mut total = 0u64;
-    for _ in 0..entries {
-        let count = reader.varint()?;
-        total = total.checked_add(count).ok_or_else(|| reader.short())?;
-        counts.push(count);
-    }
-    Ok(Some(counts))
-}
-
-fn read_times(reader: &mut Reader<'_>, total: u64) -> Result<Vec<i64>> {
-    if total > (reader.bytes.len() / 8) as u64 {
-        return Err(reader.short());
-    }
-    let base_ms = reader.signed()?;
-    if reader.byte()? == 0 {
-        return Ok(vec![base_ms; total as usize]);
-    }
-    let mut times = Vec::with_capacity(total as usize);
-    let mut time_ms = base_ms;
-    for _ in 0..total {
-        time_ms = time_ms.wrapping_add(reader.signed()?);
-        times.push(time_ms);
-    }
-    Ok(times)
 }
 
 /// Which ranges the samples of a record lie in; samples come in runs of one range.

@@ -64,7 +64,8 @@ const CLASS_FIRST: [u8; 8] = {
     firsts
 };
 
-const TIME_BYTES: [u8; 4] = [0, 1, 2, 4];
+/// Bytes of `dod` in each time class.
+pub const TIME_BYTES: [u8; 4] = [0, 1, 2, 4];
 
 const MASKS: [u64; 9] = {
     let mut masks = [0u64; 9];
@@ -83,8 +84,12 @@ pub struct State {
     pub last_ms: i64,
     pub last_bits: u64,
     pub delta: i32,
+    /// Samples of the chunk so far.
+    pub count: u16,
     /// Length of the run that the last code byte stands for; 0 when it is no run.
     pub run: u8,
+    /// Whether there is a last sample; it outlives its chunk.
+    pub started: bool,
 }
 
 /// What `State::step` asks the owner of the bytes to do.
@@ -101,7 +106,9 @@ impl State {
             last_ms: time_ms,
             last_bits: bits,
             delta: 0,
+            count: 1,
             run: 0,
+            started: true,
         }
     }
 
@@ -114,6 +121,7 @@ impl State {
         self.last_ms = time_ms;
         self.last_bits = bits;
         self.delta = delta;
+        self.count += 1;
         if dod == 0 && xor == 0 {
             return self.extend_run();
         }
@@ -135,7 +143,25 @@ impl State {
 
 #[inline]
 fn encode_step(dod: i32, xor: u64) -> Step {
-    let time = if dod == 0 {
+    let time = time_class(dod);
+    let mut bytes = [0; STEP_BYTES_MAX];
+    let mut at = 1 + TIME_BYTES[time as usize] as usize;
+    bytes[1..5].copy_from_slice(&dod.to_le_bytes());
+    let mut class = 0;
+    if xor != 0 {
+        let span = Span::of(xor);
+        class = span.class;
+        bytes[at..at + 8].copy_from_slice(&(xor >> span.shift_bits).to_le_bytes());
+        at += span.bytes;
+    }
+    bytes[0] = time * VALUE_CLASSES + class;
+    Step::Append(bytes, at)
+}
+
+/// How many bytes of `dod` follow: see `TIME_BYTES`.
+#[inline]
+pub fn time_class(dod: i32) -> u8 {
+    if dod == 0 {
         0
     } else if i8::try_from(dod).is_ok() {
         1
@@ -143,20 +169,41 @@ fn encode_step(dod: i32, xor: u64) -> Step {
         2
     } else {
         3
-    };
-    let mut bytes = [0; STEP_BYTES_MAX];
-    let mut at = 1 + TIME_BYTES[time as usize] as usize;
-    bytes[1..5].copy_from_slice(&dod.to_le_bytes());
-    let mut class = 0;
-    if xor != 0 {
+    }
+}
+
+/// The bytes of an xor that are not zero, from the first to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Number of the pair (first byte, byte count), 1 to 36.
+    pub class: u8,
+    pub shift_bits: u32,
+    pub bytes: usize,
+}
+
+impl Span {
+    /// Of an xor that is not 0.
+    #[inline]
+    pub fn of(xor: u64) -> Self {
         let first = (xor.trailing_zeros() / 8) as usize;
         let end = 8 - (xor.leading_zeros() / 8) as usize;
-        class = CLASS_FIRST[first] + (end - first - 1) as u8;
-        bytes[at..at + 8].copy_from_slice(&(xor >> (first * 8)).to_le_bytes());
-        at += end - first;
+        Self {
+            class: CLASS_FIRST[first] + (end - first - 1) as u8,
+            shift_bits: first as u32 * 8,
+            bytes: end - first,
+        }
     }
-    bytes[0] = time * VALUE_CLASSES + class;
-    Step::Append(bytes, at)
+
+    /// Of the pair with a number from 1 to 36.
+    #[inline]
+    pub fn of_class(class: u8) -> Self {
+        let code = CODES[(class % VALUE_CLASSES) as usize];
+        Self {
+            class,
+            shift_bits: u32::from(code.shift_bits),
+            bytes: code.value_bytes as usize,
+        }
+    }
 }
 
 #[inline]

@@ -1,16 +1,18 @@
 //! The series of one tenant: resolve, append, freeze, release, collect.
 //!
-//! The store is a set of accepted samples. `prepare` decides what is accepted, against what is
-//! visible at that moment; `commit` takes all of it, in any order, and never refuses. So the WAL may
+//! The store is a set of accepted samples. `check` decides what is accepted, against what is visible at that
+//! moment; `commit` takes all of it, in any order, and never refuses. So the WAL may
 //! be replayed in any order too, and gives the same view.
 
 use hashbrown::HashTable;
 
 use crate::head::blocks::{Arenas, Blocks};
+use crate::head::check::{More, Prepared, rows};
+use crate::head::exemplars::Arrivals;
 use crate::head::index::Index;
-use crate::head::series::{Room, Seen, Series};
+use crate::head::series::Series;
+use crate::head::track::Room;
 use crate::write::batch::WriteBatch;
-use crate::write::rejection::Rejections;
 
 pub const NO_SLOT: u32 = u32::MAX;
 
@@ -25,6 +27,9 @@ pub struct Options {
     pub grace_ms: i64,
     /// Active series; 0 for no limit.
     pub series_max: usize,
+    /// Exemplars of the tenant, and of one series; 0 for none.
+    pub exemplars_max: usize,
+    pub exemplars_per_series_max: usize,
 }
 
 #[derive(Debug)]
@@ -34,67 +39,13 @@ pub struct Store {
     pub series: Vec<Series>,
     pub blocks: Blocks,
     pub arenas: Arenas,
+    pub arrivals: Arrivals,
     by_print: HashTable<u32>,
     free: Vec<u32>,
     dead: usize,
     next_id: u64,
     /// Newest time of a committed sample.
     pub max_ms: Option<i64>,
-}
-
-/// The accepted samples of a batch, resolved to series.
-#[derive(Debug, Default)]
-pub struct Prepared {
-    pub slots: Vec<u32>,
-    /// Where the samples of each series end.
-    pub ends: Vec<u32>,
-    pub times: Vec<i64>,
-    pub bits: Vec<u64>,
-    /// Samples that were there already; they count as accepted.
-    pub same: u64,
-    pub created: u64,
-    pub rejections: Rejections,
-}
-
-impl Prepared {
-    fn start(&self, entry: usize) -> usize {
-        if entry == 0 {
-            0
-        } else {
-            self.ends[entry - 1] as usize
-        }
-    }
-
-    pub fn samples(&self, entry: usize) -> (&[i64], &[u64]) {
-        let range = self.start(entry)..self.ends[entry] as usize;
-        (&self.times[range.clone()], &self.bits[range])
-    }
-
-    /// Numbers of the ranges that the samples lie in, ascending.
-    pub fn ranges(&self, range_ms: i64) -> Vec<i64> {
-        let mut ranges: Vec<i64> = Vec::new();
-        let (mut start_ms, mut end_ms) = (0, 0);
-        for &time_ms in &self.times {
-            if start_ms <= time_ms && time_ms < end_ms {
-                continue;
-            }
-            let range = time_ms.div_euclid(range_ms);
-            start_ms = range.saturating_mul(range_ms);
-            end_ms = start_ms.saturating_add(range_ms);
-            ranges.push(range);
-        }
-        ranges.sort_unstable();
-        ranges.dedup();
-        ranges
-    }
-}
-
-/// What `prepare` compares timestamps with.
-#[derive(Clone, Copy)]
-struct Bounds {
-    newest_ms: Option<i64>,
-    oldest_ms: i64,
-    latest_ms: i64,
 }
 
 impl Store {
@@ -105,6 +56,7 @@ impl Store {
             series: Vec::new(),
             blocks: Blocks::default(),
             arenas: Arenas::new(options.range_ms),
+            arrivals: Arrivals::default(),
             by_print: HashTable::new(),
             free: Vec::new(),
             dead: 0,
@@ -156,10 +108,14 @@ impl Store {
                 continue;
             }
             let print = batch.fingerprint(index);
-            let times = batch.samples(index).0;
+            let mut times = batch.samples(index).0.iter();
+            let mut others = batch.histograms(index).0.iter();
             if let Some(found) = self.find(print) {
                 *slot = found;
-            } else if !self.is_full() && times.iter().any(|&time_ms| bounds.admit(time_ms)) {
+            } else if !self.is_full()
+                && (times.any(|&time_ms| bounds.admit(time_ms))
+                    || others.any(|&time_ms| bounds.admit(time_ms)))
+            {
                 batch.labels(index, &mut labels);
                 *slot = self.insert(print, &labels, None);
                 created += 1;
@@ -198,93 +154,7 @@ impl Store {
         self.next_id = self.next_id.max(id.saturating_add(1));
     }
 
-    fn bounds(&self, now_ms: i64) -> Bounds {
-        Bounds {
-            newest_ms: self.max_ms,
-            oldest_ms: self.max_ms.map_or(i64::MIN, |max_ms| {
-                max_ms.saturating_sub(self.options.window_ms)
-            }),
-            latest_ms: now_ms.saturating_add(self.options.grace_ms),
-        }
-    }
-
-    /// Decides on every sample. `slots` holds the series of the batch, `NO_SLOT` where none may be.
-    pub fn check(&self, batch: &WriteBatch, now_ms: i64, slots: &[u32]) -> Prepared {
-        let bounds = self.bounds(now_ms);
-        let mut out = Prepared {
-            slots: Vec::with_capacity(slots.len()),
-            ends: Vec::with_capacity(slots.len()),
-            times: Vec::with_capacity(batch.sample_count()),
-            bits: Vec::with_capacity(batch.sample_count()),
-            ..Prepared::default()
-        };
-        for (index, &slot) in slots.iter().enumerate() {
-            self.check_series(batch, index, slot, &bounds, &mut out);
-            let end = out.times.len() as u32;
-            if end != out.ends.last().copied().unwrap_or(0) {
-                out.slots.push(slot);
-                out.ends.push(end);
-            }
-        }
-        out
-    }
-
-    #[inline]
-    fn check_series(
-        &self,
-        batch: &WriteBatch,
-        index: usize,
-        slot: u32,
-        bounds: &Bounds,
-        out: &mut Prepared,
-    ) {
-        let (times, values) = batch.samples(index);
-        let mut previous: Option<(i64, u64)> = None;
-        for (&time_ms, value) in times.iter().zip(values) {
-            let bits = value.to_bits();
-            if !bounds.admit(time_ms) {
-                bounds.refuse(batch, index, time_ms, &mut out.rejections);
-                continue;
-            }
-            if slot == NO_SLOT {
-                self.refuse_series(batch, index, &mut out.rejections);
-                continue;
-            }
-            let seen = match previous {
-                Some((before_ms, before)) if before_ms == time_ms => {
-                    if before == bits {
-                        Seen::Same
-                    } else {
-                        Seen::Different
-                    }
-                }
-                _ => self.series[slot as usize].seen(time_ms, bits),
-            };
-            match seen {
-                Seen::New => {
-                    out.times.push(time_ms);
-                    out.bits.push(bits);
-                    previous = Some((time_ms, bits));
-                }
-                Seen::Same => out.same += 1,
-                Seen::Different => refuse_duplicate(batch, index, time_ms, &mut out.rejections),
-            }
-        }
-    }
-
-    #[cold]
-    fn refuse_series(&self, batch: &WriteBatch, index: usize, rejections: &mut Rejections) {
-        rejections.add("max-series-per-user", 1, || {
-            format!(
-                "the limit of {} active series of a tenant (max_global_series_per_user) is reached, \
-                 no room for {}",
-                self.options.series_max,
-                describe(batch, index)
-            )
-        });
-    }
-
-    /// Makes prepared samples visible.
+    /// Makes what was prepared visible.
     pub fn commit(&mut self, prepared: &Prepared) {
         let mut room = Room {
             blocks: &mut self.blocks,
@@ -296,8 +166,28 @@ impl Store {
             for (&time_ms, &bits) in times.iter().zip(bits) {
                 series.append(time_ms, bits, &mut room);
             }
+            if let Some(starts) = prepared.starts.get(rows(&prepared.ends, entry)) {
+                for (&time_ms, &start_ms) in times.iter().zip(starts) {
+                    series.append_start(time_ms, start_ms, &mut room);
+                }
+            }
         }
         self.saw(prepared.times.iter().copied().max());
+        if let Some(more) = &prepared.more {
+            self.commit_more(&prepared.slots, more);
+        }
+    }
+
+    fn commit_more(&mut self, slots: &[u32], more: &More) {
+        for (entry, &slot) in slots.iter().enumerate() {
+            for row in rows(&more.histogram_ends, entry) {
+                self.append_histogram(slot, more, row);
+            }
+            for exemplar in &more.exemplars[rows(&more.exemplar_ends, entry)] {
+                self.add_exemplar(slot, exemplar);
+            }
+        }
+        self.saw(more.histogram_times.iter().copied().max());
     }
 
     /// Moves the clock of the head.
@@ -305,14 +195,28 @@ impl Store {
         self.max_ms = self.max_ms.max(time_ms);
     }
 
-    /// Takes one sample of a known series.
-    #[inline]
-    pub fn append(&mut self, slot: u32, time_ms: i64, bits: u64) {
-        let mut room = Room {
+    fn room(&mut self, slot: u32) -> (&mut Series, Room<'_>) {
+        let room = Room {
             blocks: &mut self.blocks,
             arenas: &mut self.arenas,
         };
-        self.series[slot as usize].append(time_ms, bits, &mut room);
+        (&mut self.series[slot as usize], room)
+    }
+
+    /// Takes one sample of a known series.
+    #[inline]
+    pub fn append(&mut self, slot: u32, time_ms: i64, start_ms: i64, bits: u64) {
+        let (series, mut room) = self.room(slot);
+        series.append(time_ms, bits, &mut room);
+        series.append_start(time_ms, start_ms, &mut room);
+    }
+
+    /// Takes a histogram of a known series.
+    pub fn append_histogram(&mut self, slot: u32, more: &More, row: usize) {
+        let (series, mut room) = self.room(slot);
+        let track = series.extras().histograms.get_or_insert_default();
+        let (time_ms, start_ms) = (more.histogram_times[row], more.histogram_start(row));
+        track.append(time_ms, start_ms, more.histograms.get(row), &mut room);
     }
 
     /// Closes what lies in a range, so that it never changes again; later samples go elsewhere.
@@ -330,47 +234,34 @@ impl Store {
         };
         let series = self.series[slots].iter_mut();
         for series in series.filter(|series| series.id != 0) {
-            let open = &series.open;
-            if open.count > 0 && room.arenas.range_of(open.arena) == Some(range) {
-                series.close(&mut room);
-            }
-            series.close_late(&mut room, Some(range));
+            series.close_range(range, &mut room);
         }
     }
 
     /// Ranges with samples that are not frozen, ascending.
     pub fn ranges(&self) -> Vec<i64> {
         let mut ranges: Vec<i64> = self.arenas.ranges().collect();
-        let late = self
-            .series
-            .iter()
-            .filter_map(|series| series.late.as_deref());
-        for &(time_ms, _) in late.flatten() {
-            ranges.push(time_ms.div_euclid(self.options.range_ms));
-        }
+        let late = self.series.iter().flat_map(Series::late_times);
+        ranges.extend(late.map(|time_ms| time_ms.div_euclid(self.options.range_ms)));
         ranges.sort_unstable();
         ranges.dedup();
         ranges
     }
 
-    /// Series with a chunk in an arena, in slot order.
+    /// Series with anything in an arena, in slot order.
     pub fn series_in(&self, arena: u32) -> Vec<u32> {
-        let held = |series: &Series| series.closed.iter().any(|chunk| chunk.arena == arena);
-        let slots = (0..self.series.len() as u32).filter(|&slot| held(&self.series[slot as usize]));
-        slots.collect()
+        let slots = 0..self.series.len() as u32;
+        let held = slots.filter(|&slot| self.series[slot as usize].is_in(arena));
+        held.collect()
     }
 
-    /// Forgets a frozen arena and its chunks.
+    /// Forgets a frozen arena, its chunks and its exemplars.
     pub fn release(&mut self, arena: u32) -> bool {
         if !self.arenas.is_frozen(arena) {
             return false;
         }
         for series in &mut self.series {
-            let before = series.closed.len();
-            series.closed.retain(|chunk| chunk.arena != arena);
-            if series.closed.len() != before {
-                series.closed.shrink_to_fit();
-            }
+            self.arrivals.held -= series.release(arena);
         }
         self.arenas.release(arena)
     }
@@ -428,62 +319,11 @@ impl Store {
     fn move_blocks(&mut self) {
         let mut fresh = Blocks::default();
         let mut scratch = [0; crate::head::step::SCRATCH_BYTES];
-        for series in &mut self.series {
-            let size = self.blocks.gather(&series.open.chain, &mut scratch);
-            series.open.chain = Default::default();
-            fresh.append(&mut series.open.chain, &scratch[..size]);
+        for track in self.series.iter_mut().flat_map(Series::tracks_mut) {
+            let size = self.blocks.gather(&track.open.chain, &mut scratch);
+            track.open.chain = Default::default();
+            fresh.append(&mut track.open.chain, &scratch[..size]);
         }
         self.blocks = fresh;
     }
-}
-
-impl Bounds {
-    #[inline]
-    fn admit(&self, time_ms: i64) -> bool {
-        self.oldest_ms <= time_ms && time_ms <= self.latest_ms
-    }
-
-    #[cold]
-    fn refuse(&self, batch: &WriteBatch, index: usize, time_ms: i64, rejections: &mut Rejections) {
-        if time_ms > self.latest_ms {
-            rejections.add("too-far-in-future", 1, || {
-                format!(
-                    "timestamp {time_ms} lies beyond {}, the clock plus creation_grace_period, of {}",
-                    self.latest_ms,
-                    describe(batch, index)
-                )
-            });
-            return;
-        }
-        rejections.add("sample-timestamp-too-old", 1, || {
-            format!(
-                "timestamp {time_ms} is older than {}, the newest sample of the tenant ({}) less \
-                 out_of_order_time_window, of {}",
-                self.oldest_ms,
-                self.newest_ms.unwrap_or(self.oldest_ms),
-                describe(batch, index)
-            )
-        });
-    }
-}
-
-#[cold]
-fn refuse_duplicate(batch: &WriteBatch, index: usize, time_ms: i64, rejections: &mut Rejections) {
-    rejections.add("sample-duplicate-timestamp", 1, || {
-        format!(
-            "timestamp {time_ms} has another value already, of {}",
-            describe(batch, index)
-        )
-    });
-}
-
-/// The series as people write it.
-fn describe(batch: &WriteBatch, index: usize) -> String {
-    let mut labels = Vec::new();
-    batch.labels(index, &mut labels);
-    let shown: Vec<String> = labels
-        .iter()
-        .map(|(name, value)| format!("{name}={value:?}"))
-        .collect();
-    format!("series {{{}}}", shown.join(", "))
 }

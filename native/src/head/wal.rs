@@ -4,10 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error::Error;
-use crate::head::{record, segment};
-
-/// Kind of a record with samples.
-pub const KIND_SAMPLES: u8 = 1;
+use crate::head::record::{self, KIND_MORE, KIND_SAMPLES};
+use crate::head::segment;
 
 /// A framed payload.
 pub fn framed<'py>(
@@ -45,7 +43,7 @@ fn wal_salt(header: &[u8]) -> Option<u64> {
     segment::salt(header)
 }
 
-/// One record as bytes: `kind` is any number but that of samples, which heads write.
+/// One record as bytes: `kind` is any number but those of samples, which heads write.
 #[pyfunction]
 fn wal_frame<'py>(
     py: Python<'py>,
@@ -83,7 +81,7 @@ fn wal_tenant(data: &[u8], start: usize, stop: usize) -> PyResult<(String, usize
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("WAL_HEADER_BYTES", segment::HEADER_BYTES)?;
-    module.add("WAL_KIND_SAMPLES", KIND_SAMPLES)?;
+    module.add("WAL_KINDS_OF_SAMPLES", (KIND_SAMPLES, KIND_MORE))?;
     module.add_function(wrap_pyfunction!(wal_header, module)?)?;
     module.add_function(wrap_pyfunction!(wal_salt, module)?)?;
     module.add_function(wrap_pyfunction!(wal_frame, module)?)?;
