@@ -8,7 +8,7 @@ keeps its place, and the next one in its zone stands in for it, so that no other
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -78,8 +78,9 @@ class Ring:
 
         Who has left since is not missed: it shipped everything before it went.
         """
-        then = tuple(one for one in self.instances if 0 < one.active_since_ms <= time_ms)
-        return Ring(then, self.replication_factor, self.revision)
+        then = (one for one in self.instances if 0 < one.active_since_ms <= time_ms)
+        active = tuple(replace(one, state=State.ACTIVE) for one in then)
+        return Ring(active, self.replication_factor, self.revision)
 
     def ownership(self) -> dict[str, float]:
         """The share of all hashes that each instance holds a replica of; they add up to the factor."""

@@ -1,0 +1,160 @@
+"""Whether answers are enough, judged by replica set.
+
+A write needs `W` members of a set, more than half of the replication factor; a read needs so many that at
+least one of them took part in every such write. Series of one set share their fate, but for what a member
+refuses: that is counted by series, since replicas may judge differently near a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rondel.ring.ring import NOBODY, Ring, Routes
+
+__all__ = ["Outcome", "PushTally", "Refusal", "Unanswered", "unanswered", "write_quorum"]
+
+
+def write_quorum(replication_factor: int) -> int:
+    """Members of a set that must have a sample before it counts as written."""
+    return replication_factor // 2 + 1
+
+
+# --- writes -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Series of a push that a member refused for good."""
+
+    id: str
+    message: str
+    series: NDArray[np.int64]
+    """their places in the batch"""
+
+
+class Outcome(Enum):
+    OPEN = "open"
+    """more answers are needed"""
+    WRITTEN = "written"
+    """every series is where it must be, or was refused by a quorum"""
+    FAILED = "failed"
+    """some series cannot get their quorum any more: to be sent again"""
+
+
+class PushTally:
+    """Counts the answers to one batch. Members are places in the ring's instances."""
+
+    def __init__(self, set_of: NDArray[np.int64], sets: NDArray[np.int16], replication_factor: int) -> None:
+        self._set_of = set_of
+        self._sets = sets
+        self._needed = write_quorum(replication_factor)
+        self._members = (sets != NOBODY).sum(axis=1)
+        self._taken = np.zeros(len(sets), np.int64)
+        self._lost = np.zeros(len(sets), np.int64)
+        self._refused: dict[str, tuple[str, NDArray[np.int64]]] = {}
+        self._waiting = set(np.unique(sets[sets != NOBODY]).tolist())
+
+    @property
+    def waiting(self) -> frozenset[int]:
+        """Members that have not answered."""
+        return frozenset(self._waiting)
+
+    def took(self, member: int, refusals: Iterable[Refusal] = ()) -> None:
+        """A member has everything of the batch that is its own, but for what it refused."""
+        self._waiting.discard(member)
+        self._taken += self._has(member)
+        for refusal in refusals:
+            _, counts = self._refused.setdefault(
+                refusal.id, (refusal.message, np.zeros(len(self._set_of), np.int64))
+            )
+            counts[refusal.series] += 1
+
+    def lost(self, member: int) -> None:
+        """A member did not answer, or not in time."""
+        self._waiting.discard(member)
+        self._lost += self._has(member)
+
+    @property
+    def outcome(self) -> Outcome:
+        refused = self._refusals()
+        written = self._taken[self._set_of] - refused
+        enough = (written >= self._needed) | (refused >= self._needed)
+        if enough.all():
+            return Outcome.WRITTEN
+        # What the members that are still to answer can add at most.
+        hope = (self._members - self._taken - self._lost)[self._set_of]
+        best = np.maximum(written, refused) + hope
+        return Outcome.FAILED if (best[~enough] < self._needed).any() else Outcome.OPEN
+
+    def refusals(self) -> list[Refusal]:
+        """What a quorum refused, by reason; a series with several reasons counts for the most frequent."""
+        if not self._refused:
+            return []
+        stacked = np.stack([counts for _, counts in self._refused.values()])
+        final, reason = self._refusals() >= self._needed, np.argmax(stacked, axis=0)
+        found = []
+        for number, (id, (message, _)) in enumerate(self._refused.items()):
+            series = np.flatnonzero(final & (reason == number))
+            if len(series):
+                found.append(Refusal(id, message, series))
+        return found
+
+    def _refusals(self) -> NDArray[np.int64]:
+        """How many members refused each series."""
+        total = np.zeros(len(self._set_of), np.int64)
+        for _, counts in self._refused.values():
+            total += counts
+        return total
+
+    def _has(self, member: int) -> NDArray[np.bool_]:
+        return np.asarray((self._sets == member).any(axis=1))
+
+
+# --- reads --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why an answer is not complete."""
+
+    share: float
+    """of all hashes, those whose sets did not answer"""
+    members: tuple[str, ...]
+    """ids in those sets that did not answer"""
+
+
+def unanswered(ring: Ring, answered: Iterable[str], since_ms: int) -> Unanswered | None:
+    """None where the instances that answered hold all that was written since then and not shipped.
+
+    Series move when the ring changes and their samples do not: so the sets of now must have answered, and
+    those of every earlier ring that was written in that time.
+    """
+    have = frozenset(answered)
+    for then in _rings(ring, since_ms):
+        missing = _missing(then, then.writes, have)
+        if missing is not None:
+            return missing
+    return None
+
+
+def _rings(ring: Ring, since_ms: int) -> Sequence[Ring]:
+    changes = {one.active_since_ms for one in ring.instances if one.active_since_ms > since_ms}
+    return [ring, *(ring.at(time_ms - 1) for time_ms in sorted(changes))]
+
+
+def _missing(ring: Ring, routes: Routes, answered: frozenset[str]) -> Unanswered | None:
+    silent = np.array([one.id not in answered for one in ring.instances] + [False])
+    members = (routes.sets != NOBODY).sum(axis=1)
+    allowed = np.minimum(write_quorum(ring.replication_factor) - 1, np.maximum(members - 1, 0))
+    bad = silent[routes.sets].sum(axis=1) > allowed
+    if not bad.any():
+        return None
+    sizes = np.diff(routes.ends.astype(np.float64), prepend=0.0) / float(1 << 64)
+    places = np.unique(routes.sets[bad])
+    ids = tuple(ring.instances[place].id for place in places.tolist() if place >= 0 and silent[place])
+    return Unanswered(float(sizes[bad].sum()), ids)

@@ -1,0 +1,186 @@
+"""When a push is written and when a read is complete, against a count series by series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rondel.ring.instance import Instance, State
+from rondel.ring.quorum import Outcome, PushTally, Refusal, unanswered, write_quorum
+from rondel.ring.ring import Ring
+from tests.unit.rondel.ring.test_ring import HASHES, fleet, with_state
+
+ONE_SET = np.zeros(2, np.int64), np.array([[0, 1, 2]], np.int16)
+
+
+def refusal(*series: int, id: str = "too-old") -> Refusal:
+    return Refusal(id, "sample is too old", np.array(series, np.int64))
+
+
+@pytest.mark.parametrize(("factor", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
+def test_a_write_needs_more_than_half(factor: int, quorum: int) -> None:
+    assert write_quorum(factor) == quorum
+
+
+def test_two_of_three_are_enough_and_the_slow_one_is_not_waited_for() -> None:
+    tally = PushTally(*ONE_SET, 3)
+    tally.took(2)
+    assert tally.outcome is Outcome.OPEN
+    tally.took(0)
+    assert tally.outcome is Outcome.WRITTEN
+    assert tally.waiting == {1}
+
+
+def test_two_lost_of_three_fail_whatever_the_third_says() -> None:
+    tally = PushTally(*ONE_SET, 3)
+    tally.lost(0)
+    assert tally.outcome is Outcome.OPEN
+    tally.lost(1)
+    assert tally.outcome is Outcome.FAILED
+
+
+def test_one_refusal_is_not_the_callers_fault() -> None:
+    tally = PushTally(*ONE_SET, 3)
+    tally.took(0, [refusal(1)])
+    tally.took(1)
+    assert tally.outcome is Outcome.OPEN
+    tally.took(2)
+    assert tally.outcome is Outcome.WRITTEN
+    assert tally.refusals() == []
+
+
+def test_a_quorum_of_refusals_is() -> None:
+    tally = PushTally(*ONE_SET, 3)
+    tally.took(0, [refusal(1)])
+    tally.took(2, [refusal(1)])
+    assert tally.outcome is Outcome.WRITTEN
+    [found] = tally.refusals()
+    assert (found.id, found.series.tolist()) == ("too-old", [1])
+
+
+def test_one_that_took_one_that_refused_and_one_that_is_lost_is_to_be_sent_again() -> None:
+    tally = PushTally(*ONE_SET, 3)
+    tally.took(0, [refusal(1)])
+    tally.took(1)
+    tally.lost(2)
+    assert tally.outcome is Outcome.FAILED
+
+
+def test_fewer_members_than_a_quorum_can_never_write() -> None:
+    tally = PushTally(np.zeros(1, np.int64), np.array([[0, -1, -1]], np.int16), 3)
+    assert tally.outcome is Outcome.FAILED
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_the_tally_agrees_with_a_count_series_by_series(data: st.DataObject) -> None:
+    factor = data.draw(st.integers(1, 5))
+    members = list(range(data.draw(st.integers(1, 6))))
+    width = min(factor, len(members))
+    rows = st.lists(st.permutations(members).map(lambda order: order[:width]), min_size=1, max_size=4)
+    sets = np.array(data.draw(rows), np.int16)
+    set_of = np.array(data.draw(st.lists(st.integers(0, len(sets) - 1), min_size=1, max_size=6)), np.int64)
+    tally = PushTally(set_of, sets, factor)
+    took = [0] * len(set_of)
+    refused = [0] * len(set_of)
+    left = [len(sets[one]) for one in set_of]
+    for member in data.draw(st.permutations(members)):
+        own = [i for i, one in enumerate(set_of) if member in sets[one]]
+        if data.draw(st.booleans()):
+            bad = [i for i in own if data.draw(st.booleans())]
+            tally.took(member, [refusal(*bad)] if bad else [])
+            for i in own:
+                refused[i] += i in bad
+                took[i] += i not in bad
+        else:
+            tally.lost(member)
+        for i in own:
+            left[i] -= 1
+        assert tally.outcome is _by_series(took, refused, left, write_quorum(factor))
+
+
+def _by_series(took: list[int], refused: list[int], left: list[int], needed: int) -> Outcome:
+    states = [
+        Outcome.WRITTEN
+        if max(one, two) >= needed
+        else Outcome.OPEN
+        if max(one, two) + rest >= needed
+        else Outcome.FAILED
+        for one, two, rest in zip(took, refused, left, strict=True)
+    ]
+    if Outcome.FAILED in states:
+        return Outcome.FAILED
+    return Outcome.OPEN if Outcome.OPEN in states else Outcome.WRITTEN
+
+
+# --- reads --------------------------------------------------------------------------------------------
+
+
+def all_but(ring: Ring, *silent: str) -> list[str]:
+    return [one.id for one in ring.instances if one.id not in silent]
+
+
+def test_a_whole_zone_may_be_silent() -> None:
+    ring = fleet(3, 3, 3)
+    assert unanswered(ring, all_but(ring, "b0", "b1", "b2"), 0) is None
+
+
+def test_two_in_two_zones_fail_only_the_sets_that_have_both() -> None:
+    ring = fleet(3, 3, 3)
+    missing = unanswered(ring, all_but(ring, "a0", "b1"), 0)
+    routes = ring.writes.of(HASHES)
+    names = [one.id for one in ring.instances]
+    both = [{"a0", "b1"} <= {names[place] for place in row} for row in routes.tolist()]
+    if missing is None:
+        assert not any(both)
+    else:
+        assert missing.members == ("a0", "b1")
+        assert missing.share == pytest.approx(np.mean(both), abs=0.02)
+
+
+def test_nobody_answering_is_nothing_answered() -> None:
+    missing = unanswered(fleet(1, 1, 1), [], 0)
+    assert missing is not None
+    assert missing.share == pytest.approx(1)
+
+
+def test_an_earlier_owner_must_answer_for_what_it_was_given() -> None:
+    """a3 came at 1000 and took ranges from a0 to a2; what was written before is still there."""
+    young = Instance("a3", "a", "a3:1", 3, State.ACTIVE, active_since_ms=1_000)
+    ring = Ring((*fleet(3, 1, 1).instances, young), 3)
+    silent = all_but(ring, "a0", "b0")
+    assert unanswered(ring, silent, since_ms=2_000) is not None
+    only_new = all_but(ring, "a3", "b0")
+    assert unanswered(ring, only_new, since_ms=0) is not None
+    everybody_old = all_but(ring, "a3")
+    assert unanswered(ring, everybody_old, since_ms=0) is None
+
+
+def test_the_stand_in_of_one_that_leaves_holds_what_came_since() -> None:
+    ring = with_state(fleet(2, 2, 2), "a0", State.LEAVING)
+    assert unanswered(ring, all_but(ring, "a0"), since_ms=5) is None
+    assert unanswered(ring, all_but(ring, "a1", "b0"), since_ms=5) is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_complete_read_meets_every_write(data: st.DataObject) -> None:
+    """Whatever quorum took a write, now or in an earlier ring: one of it is among those that answered."""
+    count = data.draw(st.integers(1, 3))
+    ring = fleet(*[count] * data.draw(st.integers(1, 3)))
+    late = data.draw(st.sets(st.sampled_from(ring.instances), max_size=2))
+    ring = Ring(tuple(replace(one, active_since_ms=50) if one in late else one for one in ring.instances), 3)
+    answered = data.draw(st.sets(st.sampled_from([one.id for one in ring.instances])))
+    if unanswered(ring, answered, since_ms=10) is not None:
+        return
+    needed = write_quorum(3)
+    for then in (ring, ring.at(49)):
+        for row in then.writes.sets.tolist():
+            members = [then.instances[place].id for place in row if place >= 0]
+            if len(members) >= needed:
+                silent = [id for id in members if id not in answered]
+                assert len(silent) < needed
