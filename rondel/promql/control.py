@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from rondel.errors import ExecutionError, QueryCanceled, QueryTimeout
+from rondel.promql.limits import NO_LIMITS, QueryLimits, exceeded
 
 __all__ = ["Control"]
 
@@ -19,6 +20,7 @@ class Control:
     """Deadline, cancellation and budgets of one query.
 
     `timeout_s` counts from construction, on `clock` (seconds, monotonic). A limit of None is no limit.
+    What is held at once is given back; what was found and read adds up over the whole query.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Control:
         timeout_s: float | None = None,
         samples_max: int | None = None,
         memory_bytes_max: int | None = None,
+        limits: QueryLimits = NO_LIMITS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
@@ -34,10 +37,14 @@ class Control:
         self._canceled = threading.Event()
         self._samples_max = samples_max
         self._memory_bytes_max = memory_bytes_max
+        self._limits = limits
         self._samples = 0
         self._memory_bytes = 0
         self.samples_peak = 0
         self.memory_bytes_peak = 0
+        self.series_found = 0
+        self.samples_read = 0
+        self.bytes_read = 0
 
     @property
     def memory_bytes_max(self) -> int | None:
@@ -54,6 +61,28 @@ class Control:
         if self._deadline_s is not None and self._clock() > self._deadline_s:
             raise QueryTimeout("query timed out in expression evaluation")
 
+    def find(self, series: int) -> None:
+        """Accounts for series that a selector found; raises ExecutionError above the limit."""
+        self.series_found += series
+        if 0 < self._limits.series_max < self.series_found:
+            exceeded("selects too many series", self.series_found, self._limits.series_max, "series_max")
+
+    def read(self, samples: int, size_bytes: int) -> None:
+        """Accounts for samples that were read; raises ExecutionError above a limit."""
+        self.samples_read += samples
+        self.bytes_read += size_bytes
+        limits = self._limits
+        if 0 < limits.samples_read_max < self.samples_read:
+            exceeded("reads too many samples", self.samples_read, limits.samples_read_max, "samples_read_max")
+        if 0 < limits.bytes_read_max < self.bytes_read:
+            exceeded("reads too many bytes", self.bytes_read, limits.bytes_read_max, "bytes_read_max")
+
+    def check_range(self, range_ms: int) -> None:
+        """Raises ExecutionError where a selector looks at more time than is allowed."""
+        limit = self._limits.lookup_range_ms_max
+        if 0 < limit < range_ms:
+            exceeded("looks at too many milliseconds", range_ms, limit, "lookup_range_ms_max")
+
     def hold(self, samples: int, size_bytes: int) -> None:
         """Accounts for samples and bytes now in memory; raises ExecutionError above a limit."""
         self._samples += samples
@@ -63,12 +92,13 @@ class Control:
         if self._samples_max is not None and self._samples > self._samples_max:
             raise ExecutionError(
                 "query processing would load too many samples into memory in query execution "
-                f"(limit {self._samples_max}, needed at least {self._samples})"
+                f"(limit {self._samples_max}, needed at least {self._samples}; set by query.samples_max)"
             )
         if self._memory_bytes_max is not None and self._memory_bytes > self._memory_bytes_max:
             raise ExecutionError(
                 "query processing would hold too much memory in query execution "
-                f"(limit {self._memory_bytes_max} bytes, needed at least {self._memory_bytes} bytes)"
+                f"(limit {self._memory_bytes_max} bytes, needed at least {self._memory_bytes} bytes; "
+                "set by query.memory_bytes_max)"
             )
 
     def release(self, samples: int, size_bytes: int) -> None:

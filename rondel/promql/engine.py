@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from rondel.promql import duration
 from rondel.promql.annotations import Annotations
 from rondel.promql.ast import Expr, String, ValueType
 from rondel.promql.control import Control
+from rondel.promql.limits import check_expr, check_text
 from rondel.promql.matrix import Grid
 from rondel.promql.operators.node import (
     CELL_BYTES,
@@ -52,17 +55,29 @@ class _Query:
 class Engine:
     """Evaluates queries over one storage. Holds no state of a query; any number may run at once."""
 
-    def __init__(self, storage: Storage, options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        options: EngineOptions | None = None,
+        tenants: Mapping[str, EngineOptions] = MappingProxyType({}),
+    ) -> None:
+        """`tenants` names those that have options of their own."""
         self._storage = storage
+        self._tenants = tenants
         self.options = options or EngineOptions()
 
-    def control(self, *, timeout_s: float | None = None) -> Control:
-        """A `Control` with this engine's limits; a shorter timeout may be asked for, a longer one not."""
-        wanted_s = self.options.timeout_s if timeout_s is None else timeout_s
+    def options_of(self, tenant: str) -> EngineOptions:
+        return self._tenants.get(tenant, self.options)
+
+    def control(self, tenant: str = "", *, timeout_s: float | None = None) -> Control:
+        """A `Control` with the limits of a tenant; a shorter timeout may be asked for, a longer one not."""
+        options = self.options_of(tenant)
+        wanted_s = options.timeout_s if timeout_s is None else timeout_s
         return Control(
-            timeout_s=min(wanted_s, self.options.timeout_s),
-            samples_max=self.options.samples_max,
-            memory_bytes_max=self.options.memory_bytes_max,
+            timeout_s=min(wanted_s, options.timeout_s),
+            samples_max=options.samples_max,
+            memory_bytes_max=options.memory_bytes_max,
+            limits=options.limits,
         )
 
     def instant(
@@ -86,13 +101,20 @@ class Engine:
         return self._execute(self._query(tenant, text, start_ms, end_ms, step_ms, lookback_ms), control)
 
     def explain(
-        self, text: str, start_ms: int, end_ms: int, step_ms: int, *, lookback_ms: int | None = None
+        self,
+        text: str,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        *,
+        tenant: str = "",
+        lookback_ms: int | None = None,
     ) -> Node | None:
         """The plan of a range query, or with step 0 of an instant query at `start_ms`; None of a string.
 
         `rondel.promql.explain` shows it.
         """
-        query = self._query("", text, start_ms, end_ms, step_ms, lookback_ms)
+        query = self._query(tenant, text, start_ms, end_ms, step_ms, lookback_ms)
         expr = self._parse(query)
         return None if isinstance(unwrap(expr), String) else self._plan(expr, query)
 
@@ -115,14 +137,17 @@ class Engine:
     def _query(
         self, tenant: str, text: str, start_ms: int, end_ms: int, step_ms: int, lookback_ms: int | None
     ) -> _Query:
-        lookback_ms = lookback_ms or self.options.lookback_ms
+        lookback_ms = lookback_ms or self.options_of(tenant).lookback_ms
         if step_ms == 0:
             return _Query(tenant, text, Grid(start_ms, 0, 1), start_ms, True, lookback_ms)
         grid = Grid(start_ms, step_ms, (end_ms - start_ms) // step_ms + 1)
         return _Query(tenant, text, grid, end_ms, False, lookback_ms)
 
     def _parse(self, query: _Query) -> Expr:
-        expr = parse(query.text, ParserOptions.of(self.options.features))
+        options = self.options_of(query.tenant)
+        check_text(query.text, options.limits)
+        expr = parse(query.text, ParserOptions.of(options.features))
+        check_expr(expr, options.limits)
         if not query.instant and expr.type not in (ValueType.SCALAR, ValueType.VECTOR):
             raise ParseError(
                 f'invalid expression type "{expr.type.value}" for range query, '
@@ -131,7 +156,8 @@ class Engine:
         return duration.resolve(expr, query.text, query.grid.start_ms, query.end_ms, query.grid.step_ms)
 
     def _plan(self, expr: Expr, query: _Query) -> Node:
-        planner = Planner(query.grid, query.end_ms, self.options, query.lookback_ms)
+        options = self.options_of(query.tenant)
+        planner = Planner(query.grid, query.end_ms, options, query.lookback_ms)
         node: Node
         match expr.type:
             case ValueType.SCALAR:
@@ -146,7 +172,7 @@ class Engine:
         began = time.perf_counter()
         expr = self._parse(query)
         annotations = Annotations(query.text)
-        run = Run(self._storage, query.tenant, self.options, control, annotations)
+        run = Run(self._storage, query.tenant, self.options_of(query.tenant), control, annotations)
         control.check()
         literal = unwrap(expr)
         if isinstance(literal, String):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from rondel.promql.limits import QueryLimits
 
 __all__ = [
     "BINOP_FILL",
@@ -36,6 +38,9 @@ class EngineOptions:
     """samples that one query may hold at once"""
     memory_bytes_max: int = 2 << 30
     """bytes of samples and matrices that one query may hold at once"""
+    steps_max: int = 11_000
+    """steps of a range query, the first not counted, that the API takes; 0 is no limit"""
+    limits: QueryLimits = field(default_factory=QueryLimits)
     subquery_step_ms: int = 60_000
     """step of a subquery that names none"""
     features: frozenset[str] = frozenset()

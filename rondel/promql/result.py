@@ -78,6 +78,8 @@ class QueryStats:
     """series that its selectors found"""
     samples_read: int = 0
     """samples decoded"""
+    bytes_read: int = 0
+    """bytes of the samples decoded"""
     samples_peak: int = 0
     """samples held at once"""
     memory_bytes_peak: int = 0

@@ -6,7 +6,8 @@ layer over the one before: the defaults of the dataclasses, the YAML file, `ROND
 names the setting and the layer that it came from.
 
 Units come last in names and decide what a text may be: `timeout_s: 2m`, `range_ms: 2h`,
-`body_bytes_max: 32MiB`; bare numbers count that unit. A list may be given as text with commas.
+`body_bytes_max: 32MiB`; bare numbers count that unit. A list may be given as text with commas. A setting
+of type `Mapping[str, Section]` is a table: sections under names that the file chooses.
 """
 
 from __future__ import annotations
@@ -26,7 +27,16 @@ import msgspec
 from rondel.errors import ConfigError
 from rondel.runtime.units import duration_ms, size_bytes
 
-__all__ = ["ENVIRONMENT_PREFIX", "FILE_VARIABLE", "Setting", "as_yaml", "load", "masked", "settings"]
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "FILE_VARIABLE",
+    "Setting",
+    "as_yaml",
+    "load",
+    "masked",
+    "settings",
+    "table_kind",
+]
 
 ENVIRONMENT_PREFIX: Final = "RONDEL_"
 FILE_VARIABLE: Final = "RONDEL_CONFIG"
@@ -79,7 +89,7 @@ def load(
     known = {setting.name: setting for setting in settings(kind)}
     given: dict[str, Any] = {}
     for source, layer in (
-        (str(file), _from_file(file) if file else {}),
+        (str(file), _from_file(file, _tables(known.values())) if file else {}),
         ("environment", _from_environment(known.values(), environ)),
         ("command line", {name: value for name, value in (options or {}).items() if value is not None}),
     ):
@@ -110,7 +120,15 @@ def _masked_value(name: str, value: Any) -> Any:
         return "<secret>"
     if isinstance(value, str):
         return _URL_SECRETS.sub("<secret>", value)
+    if isinstance(value, Mapping):
+        return {key: _given(masked(section)) for key, section in value.items()}
     return list(value) if isinstance(value, tuple) else value
+
+
+def _given(tree: dict[str, Any]) -> dict[str, Any]:
+    """A section of a table without what is not given in it."""
+    kept = {name: _given(value) if isinstance(value, dict) else value for name, value in tree.items()}
+    return {name: value for name, value in kept.items() if value not in (None, {})}
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -119,7 +137,20 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def _tables(known: typing.Iterable[Setting]) -> frozenset[str]:
+    """Names of the settings that are tables."""
+    return frozenset(setting.name for setting in known if table_kind(setting.type))
+
+
+def table_kind(declared: Any) -> type | None:
+    """The class of the sections of a table, None for any other type."""
+    if typing.get_origin(declared) is not Mapping:
+        return None
+    kind = typing.get_args(declared)[1]
+    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+
+
+def _from_file(path: Path, tables: frozenset[str]) -> dict[str, Any]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -133,13 +164,13 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: want a mapping of settings, not a {type(tree).__name__}")
-    return dict(_flat(tree, ""))
+    return dict(_flat(tree, "", tables))
 
 
-def _flat(tree: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(tree: dict[Any, Any], prefix: str, tables: frozenset[str]) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+        if isinstance(value, dict) and prefix + str(key) not in tables:
+            yield from _flat(value, f"{prefix}{key}.", tables)
         elif value is not None:
             yield f"{prefix}{key}", value
 
@@ -165,12 +196,33 @@ def _known(known: Mapping[str, Setting], name: str, source: str) -> Setting:
 
 
 def _convert(setting: Setting, value: Any, source: str) -> Any:
+    kind = table_kind(setting.type)
+    if kind is not None:
+        return _table(kind, setting.name, value, source)
     try:
         if isinstance(value, str):
             value = _from_text(setting, value)
         return msgspec.convert(value, setting.type, strict=False)
     except (ValueError, msgspec.ValidationError) as error:
         raise ConfigError(f"{source}: {setting.name}: {error} (given: {_shown(setting, value)})") from error
+
+
+def _table(kind: type, name: str, value: Any, source: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{source}: {name}: want a mapping of sections (given: {value})")
+    known = {setting.name: setting for setting in settings(kind)}
+    table: dict[str, Any] = {}
+    for key, tree in value.items():
+        place = f"{source}: {name}.{key}"
+        if not isinstance(tree, dict | None):
+            raise ConfigError(f"{place}: want a mapping of settings (given: {tree})")
+        leaves = _flat(tree or {}, "", frozenset())
+        given = {leaf: _convert(_known(known, leaf, place), value, place) for leaf, value in leaves}
+        try:
+            table[str(key)] = _build(kind, given, "")
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error}") from error
+    return table
 
 
 def _shown(setting: Setting, value: Any) -> Any:

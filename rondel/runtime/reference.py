@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from rondel.runtime.config import Setting, settings
+from rondel.runtime.config import Setting, settings, table_kind
 from rondel.runtime.units import duration_text, size_text
 
 __all__ = ["reference"]
@@ -22,17 +22,26 @@ def reference(kind: type) -> str:
     """Markdown: one table a section, in the order of declaration."""
     lines: list[str] = []
     owner = None
-    for setting in settings(kind):
+    for setting, name in _rows(kind, ""):
         if setting.owner is not owner:
             owner = setting.owner
-            lines += ["", *_heading(setting), "", "| setting | default | meaning |", "|---|---|---|"]
+            lines += ["", *_heading(setting, name), "", "| setting | default | meaning |", "|---|---|---|"]
         text = _texts(setting.owner).get(setting.name.rpartition(".")[2], "")
-        lines.append(f"| `{setting.name}` | {_shown(setting)} | {_cell(text)} |")
+        lines.append(f"| `{name}` | {_shown(setting)} | {_cell(text)} |")
     return "\n".join(lines).strip() + "\n"
 
 
-def _heading(setting: Setting) -> Iterator[str]:
-    section = setting.name.rpartition(".")[0]
+def _rows(kind: type, prefix: str) -> Iterator[tuple[Setting, str]]:
+    """Every setting with its whole name; those of a table follow it under `NAME`."""
+    for setting in settings(kind):
+        yield setting, prefix + setting.name
+        section = table_kind(setting.type)
+        if section is not None:
+            yield from _rows(section, f"{prefix}{setting.name}.NAME.")
+
+
+def _heading(setting: Setting, name: str) -> Iterator[str]:
+    section = name.rpartition(".")[0]
     yield f"## {section or 'General'}"
     yield ""
     yield " ".join((inspect.getdoc(setting.owner) or "").split())
@@ -58,9 +67,16 @@ def _shown(setting: Setting) -> str:
     units = set(setting.name.rpartition(".")[2].split("_"))
     if isinstance(value, tuple):
         return ", ".join(_quoted(_with_unit(item, units)) for item in value) or "none"
-    if value in ("", None):
+    if value is None and _is_override(setting):
+        return "as for all"
+    if value in ("", None, {}):
         return "empty"
     return _quoted(_with_unit(value, units))
+
+
+def _is_override(setting: Setting) -> bool:
+    """Whether a value that is not given is taken from the section of the same name for all."""
+    return (inspect.getdoc(setting.owner) or "").endswith("as for all.")
 
 
 def _with_unit(value: Any, units: set[str]) -> str:

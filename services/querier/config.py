@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
 import msgspec
 
+from rondel.promql.limits import QueryLimits
 from rondel.promql.options import FEATURES, EngineOptions
 from rondel.runtime import machine
 
-__all__ = ["Config"]
+__all__ = ["Config", "Overrides"]
 
 _ALL = "all"
+_LIMITS = tuple(field.name for field in fields(QueryLimits))
+
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def _check_features(features: Iterable[str]) -> None:
+    unknown = sorted(set(features) - FEATURES - {_ALL})
+    if unknown:
+        raise ValueError(f"features: unknown {', '.join(unknown)}; known are {', '.join(sorted(FEATURES))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Settings of `query` that one tenant has for itself; what is not given is as for all."""
+
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    lookback_ms: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    samples_max: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    memory_bytes_max: _Natural | None = None
+    query_bytes_max: _Natural | None = None
+    selectors_max: _Natural | None = None
+    matchers_max: _Natural | None = None
+    regex_bytes_max: _Natural | None = None
+    steps_max: _Natural | None = None
+    lookup_range_ms_max: _Natural | None = None
+    series_max: _Natural | None = None
+    samples_read_max: _Natural | None = None
+    bytes_read_max: _Natural | None = None
+    features: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_features(self.features or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +65,24 @@ class Config:
     """Samples that one query may hold at once."""
     memory_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Bytes that one query may hold at once; 0 means a quarter of the container's memory."""
+    query_bytes_max: _Natural = 512 << 10
+    """Bytes of the text of a query; 0 leaves it at the 512 KiB that the parser takes."""
+    selectors_max: _Natural = 500
+    """Selectors in the text of a query; 0 is no limit, here and below."""
+    matchers_max: _Natural = 100
+    """Matchers of one selector."""
+    regex_bytes_max: _Natural = 64 << 10
+    """Bytes of one regular expression of a query."""
+    steps_max: _Natural = 11_000
+    """Steps of a range query, the first not counted."""
+    lookup_range_ms_max: _Natural = 0
+    """How far the oldest and the newest time may be apart that one selector looks at."""
+    series_max: _Natural = 5_000_000
+    """Series that the selectors of a query may find, and that a look-up may answer."""
+    samples_read_max: _Natural = 10_000_000_000
+    """Samples that a query may read over its whole run; at 120 samples a chunk, the limit on chunks too."""
+    bytes_read_max: _Natural = 1 << 40
+    """Bytes of samples that a query may read over its whole run, as they are in memory."""
     features: tuple[str, ...] = ()
     """Prometheus' feature flags that change PromQL, by their names there; `all` for all of them."""
     slow_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
@@ -39,16 +91,17 @@ class Config:
     """Whether every query is logged, not only slow and failed ones."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.features) - FEATURES - {_ALL})
-        if unknown:
-            raise ValueError(
-                f"features: unknown {', '.join(unknown)}; known are {', '.join(sorted(FEATURES))}"
-            )
+        _check_features(self.features)
 
     @property
     def threads(self) -> int:
         """Queries that run at once, resolved."""
         return self.concurrency_max or 4 * machine.cores()
+
+    def of_tenant(self, overrides: Overrides) -> Config:
+        """These settings with what one tenant has otherwise."""
+        own = {field.name: getattr(overrides, field.name) for field in fields(overrides)}
+        return replace(self, **{name: value for name, value in own.items() if value is not None})
 
     def engine_options(self) -> EngineOptions:
         """The engine's part of this."""
@@ -57,5 +110,7 @@ class Config:
             timeout_s=self.timeout_s,
             samples_max=self.samples_max,
             memory_bytes_max=self.memory_bytes_max or machine.memory_bytes() // 4,
+            steps_max=self.steps_max,
+            limits=QueryLimits(**{name: getattr(self, name) for name in _LIMITS}),
             features=FEATURES if _ALL in self.features else frozenset(self.features),
         )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rondel.block.store import Config as StoreConfig
+from rondel.errors import InvalidData
+from rondel.model.tenant import check_tenant
 from rondel.runtime import http, logs
 from services.compactor.config import Config as CompactorConfig
 from services.distributor.config import Config as DistributorConfig
 from services.ingester.config import HeadConfig, ShipConfig, WalConfig
 from services.querier.config import Config as QueryConfig
+from services.querier.config import Overrides as QueryOverrides
 from services.standalone import selfscrape
 
-__all__ = ["Config", "TenancyConfig"]
+__all__ = ["Config", "TenancyConfig", "TenantConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,13 @@ class TenancyConfig:
 
     enabled: bool = False
     """Whether requests must name their tenant in `X-Scope-OrgID`; off, all data is `anonymous`'s."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantConfig:
+    """Settings of one tenant; what is not given is as for all."""
+
+    query: QueryOverrides = field(default_factory=QueryOverrides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +55,23 @@ class Config:
     ship: ShipConfig = field(default_factory=ShipConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     query: QueryConfig = field(default_factory=QueryConfig)
+    tenants: Mapping[str, TenantConfig] = field(default_factory=dict)
+    """What single tenants have otherwise, by their names; only the file can say it."""
 
     compactor: CompactorConfig = field(default_factory=CompactorConfig)
     self_scrape: selfscrape.Config = field(default_factory=selfscrape.Config)
+
+    def __post_init__(self) -> None:
+        for tenant in self.tenants:
+            try:
+                check_tenant(tenant)
+            except InvalidData as error:
+                raise ValueError(f"tenants: {error}") from error
+
+    def query_of(self, tenant: str) -> QueryConfig:
+        """`query` of one tenant."""
+        own = self.tenants.get(tenant)
+        return self.query if own is None else self.query.of_tenant(own.query)
 
     @property
     def objstore_url(self) -> str:

@@ -186,7 +186,11 @@ class Standalone:
             tenancy=self.config.tenancy.enabled,
             storage=storage,
             metadata=self.head,
-            engine=Engine(storage, config.engine_options()),
+            engine=Engine(
+                storage,
+                config.engine_options(),
+                {tenant: self.config.query_of(tenant).engine_options() for tenant in self.config.tenants},
+            ),
             executor=self.executor,
             clock=self.clock,
             log=QueryLog(slow_s=config.slow_s, log_all=config.log_all),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from rondel.promql.engine import Engine
 from rondel.promql.operators.match import labels_text
@@ -51,7 +52,7 @@ def loaded(text: str, step_ms: int = MINUTE_MS) -> CountingStorage:
     return storage
 
 
-def engine(text: str, *, features: frozenset[str] = frozenset(), **options: int) -> Engine:
+def engine(text: str, *, features: frozenset[str] = frozenset(), **options: Any) -> Engine:
     """An engine over `loaded(text)`; experimental functions are on."""
     enabled = (FEATURES - {"promql-delayed-name-removal"}) | features
     return Engine(loaded(text), EngineOptions(features=enabled, **options))

@@ -130,6 +130,7 @@ class Run:
             self.selections[key] = selection = self.storage.select(request)
             self.stats.select_s += time.perf_counter() - began
             self.stats.series += len(selection.labels)
+            self.control.find(len(selection.labels))
         return self.selections[key]
 
     @contextmanager

@@ -44,6 +44,7 @@ class Source:
 
     def select(self, run: Run) -> Selection:
         run.control.check()
+        run.control.check_range(self.maxt_ms - self.mint_ms)
         compiled = Matchers([(m.name, m.op, m.value) for m in self.matchers])
         return run.select(self, Select(run.tenant, compiled, self.mint_ms, self.maxt_ms))
 
@@ -62,6 +63,8 @@ class Source:
             run.stats.read_s += time.perf_counter() - began
             samples = len(frame.values)
             run.stats.samples_read += samples
+            run.stats.bytes_read += frame.size_bytes
+            run.control.read(samples, frame.size_bytes)
             run.control.hold(samples, frame.size_bytes)
             try:
                 starts_ms = frame.starts_ms if run.start_timestamps else None

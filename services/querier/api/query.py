@@ -21,10 +21,7 @@ from services.querier.api.params import Params, invalid
 from services.querier.limit import limited
 from services.querier.querylog import Entry
 
-__all__ = ["POINTS_MAX", "routes"]
-
-POINTS_MAX = 11_000
-"""Steps of a range query, the first not counted."""
+__all__ = ["routes"]
 
 
 def routes(context: Context) -> list[Route]:
@@ -40,8 +37,8 @@ class _Queries:
         context, asked = self._context, await form.read(request)
         tenant, limit = context.tenant(request), asked.limit()
         time_ms = asked.time_ms("time", context.clock.now_ms())
-        timeout_s, lookback_ms = self._timeout_s(asked), _lookback_ms(asked)
-        control = context.engine.control(timeout_s=timeout_s)
+        timeout_s, lookback_ms = self._timeout_s(asked, tenant), _lookback_ms(asked)
+        control = context.engine.control(tenant, timeout_s=timeout_s)
         text = asked.get("query")
 
         def evaluate() -> Result:
@@ -57,13 +54,14 @@ class _Queries:
         if end_ms < start_ms:
             raise invalid("end", "end timestamp must not be before start time")
         step_ms = asked.step_ms()
-        if (end_ms - start_ms) // step_ms > POINTS_MAX:
+        steps_max = context.engine.options_of(tenant).steps_max
+        if 0 < steps_max < (end_ms - start_ms) // step_ms:
             raise InvalidData(
-                "exceeded maximum resolution of 11,000 points per timeseries. "
+                f"exceeded maximum resolution of {steps_max:,} points per timeseries. "
                 "Try decreasing the query resolution (?step=XX)"
             )
-        timeout_s, lookback_ms = self._timeout_s(asked), _lookback_ms(asked)
-        control = context.engine.control(timeout_s=timeout_s)
+        timeout_s, lookback_ms = self._timeout_s(asked, tenant), _lookback_ms(asked)
+        control = context.engine.control(tenant, timeout_s=timeout_s)
         text = asked.get("query")
 
         def evaluate() -> Result:
@@ -74,8 +72,9 @@ class _Queries:
         entry = Entry("range", tenant, text, start_ms, end_ms, step_ms)
         return await self._run(request, asked, limit, control, timeout_s, entry, evaluate)
 
-    def _timeout_s(self, asked: Params) -> float:
-        timeout_ms, longest_s = asked.duration_ms("timeout"), self._context.config.timeout_s
+    def _timeout_s(self, asked: Params, tenant: str) -> float:
+        timeout_ms = asked.duration_ms("timeout")
+        longest_s = self._context.engine.options_of(tenant).timeout_s
         return longest_s if timeout_ms is None else min(timeout_ms / 1000, longest_s)
 
     async def _run(

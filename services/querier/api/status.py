@@ -157,7 +157,8 @@ class _Status:
         return answer_of({"min": first, "max": last, "current": current})
 
     async def features(self, request: Request) -> Response:
-        return answer_of(features(self._context.engine.options.features))
+        tenant = self._context.tenant(request)
+        return answer_of(features(self._context.engine.options_of(tenant).features))
 
 
 def _head_stats(head: HeadFacts, limit: int) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +8,7 @@ import pytest
 
 from rondel.errors import ConfigError
 from rondel.runtime import config
+from rondel.runtime.reference import reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +141,84 @@ def test_people_see_no_secrets() -> None:
     assert seen["objstore"] == "s3://<secret>@bucket/x?key=<secret>&region=eu"
     assert seen["wal"]["sync"] == "always"
     assert config.masked(Root())["http"]["secret_key"] == ""
+
+
+# --- tables -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What one team has otherwise; what is not given is as for all."""
+
+    wait_ms: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    """How long it waits."""
+    features: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.features == ("none",):
+            raise ValueError("features: none is none")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """One team."""
+
+    own: Own = field(default_factory=Own)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooted:
+    """All."""
+
+    teams: Mapping[str, Team] = field(default_factory=dict)
+    """Teams by name."""
+
+
+def test_a_table_has_sections_under_names_that_the_file_chooses(tmp_path: Path) -> None:
+    file = write(
+        tmp_path, "teams:\n  a.b: {own: {wait_ms: 2m, features: [x]}}\n  7: {own: {features: 'x, y'}}\n  c:\n"
+    )
+    loaded = config.load(Rooted, file=file, environ={})
+    assert loaded.teams == {
+        "a.b": Team(Own(120_000, ("x",))),
+        "7": Team(Own(None, ("x", "y"))),
+        "c": Team(),
+    }
+    assert config.masked(loaded) == {
+        "teams": {
+            "a.b": {"own": {"wait_ms": 120_000, "features": ["x"]}},
+            "7": {"own": {"features": ["x", "y"]}},
+            "c": {},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("teams: 5", "teams: want a mapping of sections (given: 5)"),
+        ("teams: {a: 5}", "teams.a: want a mapping of settings (given: 5)"),
+        ("teams: {a: {own: {wait: 5}}}", "teams.a: unknown setting own.wait; did you mean own.wait_ms?"),
+        ("teams: {a: {own: {wait_ms: -1}}}", "teams.a: own.wait_ms: "),
+        ("teams: {a: {own: {features: [none]}}}", "teams.a: own: features: none is none"),
+    ],
+)
+def test_a_wrong_table_is_one_line_that_names_file_section_and_setting(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(Rooted, file=file, environ={})
+    assert f"{file}: {message}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_cannot_be_given_by_a_variable() -> None:
+    with pytest.raises(ConfigError, match="environment: teams: want a mapping of sections"):
+        config.load(Rooted, environ={"RONDEL_TEAMS": "a"})
+
+
+def test_the_reference_shows_a_table_and_what_its_sections_have() -> None:
+    page = reference(Rooted)
+    assert "| `teams` | empty | Teams by name. |" in page
+    assert "| `teams.NAME.own.wait_ms` | as for all | How long it waits. |" in page
