@@ -27,6 +27,8 @@ def reference(kind: type) -> str:
             owner = setting.owner
             lines += ["", *_heading(setting, name), "", "| setting | default | meaning |", "|---|---|---|"]
         text = _texts(setting.owner).get(setting.name.rpartition(".")[2], "")
+        if not text and _is_override(setting):
+            text = f"As `{name.partition('.NAME.')[2]}`."
         lines.append(f"| `{name}` | {_shown(setting)} | {_cell(text)} |")
     return "\n".join(lines).strip() + "\n"
 
