@@ -10,7 +10,8 @@
     │   ├── UnsupportedMedia     415  content type or encoding that is not spoken here
     │   ├── RateLimited          429  a tenant's quota, with `retry_after_s`
     │   ├── Unauthenticated      401  nobody said for which tenant
-    │   └── NotFound             404
+    │   ├── NotFound             404
+    │   └── NotAcceptable        406  no form of the answer that the client takes
     ├── QueryError               PromQL, with the API's `error_type`
     │   ├── ParseError           400 bad_data
     │   ├── ExecutionError       422 execution
@@ -30,6 +31,7 @@ __all__ = [
     "ExecutionError",
     "InvalidData",
     "LimitExceeded",
+    "NotAcceptable",
     "NotFound",
     "ParseError",
     "QueryCanceled",
@@ -116,6 +118,13 @@ class NotFound(CallerError):
 
     status = 404
     error_type = "not_found"
+
+
+class NotAcceptable(CallerError):
+    """The client takes none of the forms in which there is an answer."""
+
+    status = 406
+    error_type = "not_acceptable"
 
 
 class QueryError(RondelError):

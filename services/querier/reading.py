@@ -30,6 +30,7 @@ def batches(selection: Selection, control: Control) -> Iterator[SeriesFrame]:
         control.check()
         stop = min(total, at + count)
         frame = selection.read(at, stop)
+        control.read(frame.samples, frame.size_bytes)
         control.hold(frame.samples, frame.size_bytes)
         try:
             yield frame

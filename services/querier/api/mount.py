@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rondel.runtime.router import Route, Router
-from services.querier.api import expressions, metadata, query, remote, rules, series, status
+from services.querier.api import explain, expressions, metadata, query, remote, rules, series, status
 from services.querier.api.context import Context
 from services.querier.api.status import Facts
 
@@ -24,6 +24,7 @@ def mount(router: Router, context: Context, facts: Facts) -> None:
         *metadata.routes(context),
         *remote.routes(context),
         *rules.routes(context),
+        *explain.routes(context),
         *expressions.routes(),
         *status.routes(context, facts),
     ]

@@ -47,9 +47,12 @@ class _Read:
         body = await form.body(request, _BODY_BYTES_MAX)
         asked = await asyncio.to_thread(ReadRequest.decode, body, _BODY_BYTES_MAX)
         kind = _negotiated(asked.accepted)
-        timeout_s = context.config.timeout_s
+        options = context.engine.options_of(tenant)
+        timeout_s = options.timeout_s
         # Samples are counted over the whole answer below; what is in memory at once is bounded in bytes.
-        control = Control(timeout_s=timeout_s, memory_bytes_max=context.engine.options.memory_bytes_max)
+        control = Control(
+            timeout_s=timeout_s, memory_bytes_max=options.memory_bytes_max, limits=options.limits
+        )
         if kind == STREAMED_XOR_CHUNKS:
             return Streamed(
                 context.executor,
@@ -75,7 +78,7 @@ class _Read:
 
     def _samples(self, tenant: str, asked: ReadRequest, control: Control) -> bytes:
         """All in memory, which the query's budget bounds: parts are held to the end."""
-        results, samples_max = [], self._context.config.samples_max
+        results, samples_max = [], self._context.engine.options_of(tenant).samples_max
         samples = 0
         for query in asked.queries:
             parts = []
@@ -91,8 +94,11 @@ class _Read:
 
     def _select(self, tenant: str, query: ReadQuery, control: Control) -> Selection:
         control.check()
+        control.check_range(query.maxt_ms - query.mint_ms)
         request = Select(tenant, Matchers(query.matchers), query.mint_ms, query.maxt_ms)
-        return self._context.storage.select(request)
+        selection = self._context.storage.select(request)
+        control.find(len(selection.labels))
+        return selection
 
 
 def _negotiated(accepted: list[int]) -> int:

@@ -15,6 +15,7 @@ SELECTS_ALL = 'invalid parameter "match[]": match[] must contain at least one no
 ENDPOINTS = {
     "query": {"query": "1+1", "time": "4"},
     "query_range": {"query": "up", "start": str(T0), "end": str(T0 + 60), "step": "15"},
+    "explain": {"query": "up"},
     "query_exemplars": {"query": "up", "start": str(T0), "end": str(T0 + 60)},
     "series": {"match[]": "up"},
     "labels": {},
@@ -299,6 +300,15 @@ async def test_statistics_come_when_asked_for(querier: Querier) -> None:
     assert list(data) == ["resultType", "result", "stats"]
     assert set(data["stats"]) == {"timings", "samples"}
     assert "stats" not in (await get(querier, "query", {"query": "up"}))["data"]
+
+
+async def test_other_values_of_stats_are_taken_with_a_warning(querier: Querier) -> None:
+    for value in ("true", "all"):
+        assert "warnings" not in await get(querier, "query", {"query": "up", "stats": value})
+    body = await get(querier, "query", {"query": "up", "stats": "yes"})
+    assert "samples" in body["data"]["stats"]
+    assert len(body["warnings"]) == 1
+    assert '"yes"' in body["warnings"][0]
 
 
 async def test_lookback_may_be_asked_for(querier: Querier) -> None:
