@@ -140,6 +140,8 @@ def test_fractions_are_those_of_the_twin(one: Twin, lower: float, upper: float, 
 @given(ANY, st.one_of(st.floats(-0.5, 1.5), st.sampled_from([0.0, 0.5, 1.0, NAN])), st.booleans())
 def test_quantiles_are_those_of_the_twin(one: Twin, q: float, hidden: bool) -> None:
     assume(any(count for _, _, count in one.parts()))
+    # Custom buckets have one for what is above all bounds, which is where clients count NaN.
+    hidden = hidden and not one.is_custom
     if hidden:
         one = Twin(**{**one.__dict__, "count": one.count + 3, "sum": NAN})
     values, notes = kernel.histogram_quantile(native(one), floats(q))

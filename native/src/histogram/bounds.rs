@@ -19,7 +19,7 @@ pub fn exponential(index: i64, schema: i8) -> f64 {
         };
     }
     let schema = u32::from(schema.unsigned_abs()).min(FINEST);
-    let within = index.rem_euclid(1 << schema) as usize;
+    let within = (index & ((1 << schema) - 1)) as usize;
     let fraction = FRACTIONS[within << (FINEST - schema)];
     match (index >> schema) + 1 {
         1025 if within == 0 => f64::MAX,
@@ -29,6 +29,9 @@ pub fn exponential(index: i64, schema: i8) -> f64 {
 
 /// `fraction * 2^exponent` for a fraction in [0.5, 1], rounded once.
 fn scaled(fraction: f64, exponent: i64) -> f64 {
+    if (-1021..=1023).contains(&exponent) {
+        return fraction * power_of_two(exponent);
+    }
     if exponent > 1024 {
         return f64::INFINITY;
     }

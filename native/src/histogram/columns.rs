@@ -126,8 +126,20 @@ impl Histograms {
         self.ends.extend(other.ends.iter().map(|end| before + end));
     }
 
+    /// None, with room for so many that have so many cells together.
+    pub fn with_room(count: usize, cells: usize) -> Self {
+        Self {
+            layouts: Vec::new(),
+            layout_of: Vec::with_capacity(count),
+            hints: Vec::with_capacity(count),
+            ends: Vec::with_capacity(count),
+            cells: Vec::with_capacity(cells),
+        }
+    }
+
     pub fn concatenated(parts: &[&Self]) -> Self {
-        let mut all = Self::default();
+        let count = parts.iter().map(|part| part.len()).sum();
+        let mut all = Self::with_room(count, parts.iter().map(|part| part.cell_count()).sum());
         for part in parts {
             all.append(part);
         }
@@ -184,6 +196,15 @@ impl Histograms {
     /// Cells of all.
     pub fn cell_count(&self) -> usize {
         self.cells.len()
+    }
+
+    /// Cells of those in the range, which must lie within `0..len()`.
+    pub fn cells_in(&self, range: &std::ops::Range<usize>) -> usize {
+        let end_of = |count: usize| match count {
+            0 => 0,
+            _ => self.ends[count - 1],
+        };
+        end_of(range.end) - end_of(range.start)
     }
 
     /// The layout of the newest.

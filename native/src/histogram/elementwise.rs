@@ -17,10 +17,13 @@ use crate::kernel::parallel::each;
 /// Histograms that one thread takes before the next ones.
 const BLOCK_MIN: usize = 64;
 const BLOCKS: usize = 8;
+/// Cells below which one thread takes all.
+const WORK_MIN: usize = 200_000;
 
 /// `of(range)` for ranges that together are `0..count`, in order; on two threads where the work pays.
 fn in_blocks<T: Send>(count: usize, work: usize, of: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
-    let block = count.div_ceil(BLOCKS).max(BLOCK_MIN);
+    let blocks = if work < WORK_MIN { 1 } else { BLOCKS };
+    let block = count.div_ceil(blocks).max(BLOCK_MIN);
     let mut results: Vec<(usize, Option<T>)> = (0..count)
         .step_by(block)
         .map(|start| (start, None))
@@ -37,14 +40,21 @@ fn in_blocks<T: Send>(count: usize, work: usize, of: impl Fn(Range<usize>) -> T 
         .collect()
 }
 
-/// A pool made block by block; `push` appends one histogram for the index that it is given.
-fn pool(count: usize, work: usize, push: impl Fn(&mut Desk, usize) + Sync) -> Histograms {
-    let parts = in_blocks(count, work, |range| {
-        let mut desk = Desk::default();
+/// A pool of what `push` makes of each of `all`.
+fn pool(all: &Histograms, push: impl Fn(&mut Desk, usize) + Sync) -> Histograms {
+    let parts = in_blocks(all.len(), all.cell_count(), |range| {
+        let mut desk = Desk::with_room(all, &range);
         range.for_each(|index| push(&mut desk, index));
         desk.made
     });
-    Histograms::concatenated(&parts.iter().collect::<Vec<_>>())
+    joined(parts)
+}
+
+fn joined(mut parts: Vec<Histograms>) -> Histograms {
+    match parts.len() {
+        1 => parts.swap_remove(0),
+        _ => Histograms::concatenated(&parts.iter().collect::<Vec<_>>()),
+    }
 }
 
 /// One number each.
@@ -64,6 +74,14 @@ struct Desk {
 }
 
 impl Desk {
+    /// With room for as much as `all` has in the range.
+    fn with_room(all: &Histograms, range: &Range<usize>) -> Self {
+        Self {
+            made: Histograms::with_room(range.len(), all.cells_in(range)),
+            ..Self::default()
+        }
+    }
+
     /// A copy of `view` to work on.
     fn load(&mut self, view: View<'_>) -> &mut Histogram {
         let one = self.one.get_or_insert_with(|| Histogram::from(view));
@@ -116,7 +134,7 @@ fn sums(
 ) -> (Histograms, Vec<u32>, Vec<bool>) {
     let work = left.cell_count() + right.cell_count();
     let parts = in_blocks(left.len(), work, |range| {
-        let mut desk = Desk::default();
+        let mut desk = Desk::with_room(left, &range);
         let (mut notes, mut fits) = (Vec::new(), Vec::new());
         for index in range {
             let sum = desk.load(left.get(index));
@@ -133,13 +151,13 @@ fn sums(
         }
         (desk.made, notes, fits)
     });
-    let pools: Vec<&Histograms> = parts.iter().map(|(made, _, _)| made).collect();
-    let all = Histograms::concatenated(&pools);
-    let (notes, fits): (Vec<_>, Vec<_>) = parts
-        .into_iter()
-        .map(|(_, notes, fits)| (notes, fits))
-        .unzip();
-    (all, notes.concat(), fits.concat())
+    let (mut pools, mut all_notes, mut all_fits) = (Vec::new(), Vec::new(), Vec::new());
+    for (made, notes, fits) in parts {
+        pools.push(made);
+        all_notes.extend(notes);
+        all_fits.extend(fits);
+    }
+    (joined(pools), all_notes, all_fits)
 }
 
 #[pyfunction]
@@ -152,7 +170,7 @@ fn histogram_scale(
     let factor = factor.as_slice()?;
     check(all.len(), factor.len())?;
     Ok(py.detach(|| {
-        pool(all.len(), all.cell_count(), |desk, index| {
+        pool(all, |desk, index| {
             let scaled = desk.load(all.get(index));
             match divide {
                 true => scaled.divide(factor[index]),
@@ -184,7 +202,7 @@ fn histogram_trim(
     let bound = bound.as_slice()?;
     check(all.len(), bound.len())?;
     Ok(py.detach(|| {
-        pool(all.len(), all.cell_count(), |desk, index| {
+        pool(all, |desk, index| {
             desk.made
                 .push(trimmed(all.get(index), bound[index], upper).view());
         })
