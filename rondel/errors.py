@@ -37,6 +37,7 @@ __all__ = [
     "QueryCanceled",
     "QueryError",
     "QueryTimeout",
+    "QueryTooExpensive",
     "RateLimited",
     "RondelError",
     "TooLarge",
@@ -143,6 +144,10 @@ class ExecutionError(QueryError):
 
     status = 422
     error_type = "execution"
+
+
+class QueryTooExpensive(ExecutionError):
+    """A query that was stopped while it ran, at a limit on what it may find, read or hold."""
 
 
 class QueryTimeout(QueryError):

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from rondel.errors import ExecutionError, QueryCanceled, QueryTimeout
+from rondel.errors import QueryCanceled, QueryTimeout, QueryTooExpensive
 from rondel.promql.limits import NO_LIMITS, QueryLimits, exceeded
 
 __all__ = ["Control"]
@@ -62,40 +62,39 @@ class Control:
             raise QueryTimeout("query timed out in expression evaluation")
 
     def find(self, series: int) -> None:
-        """Accounts for series that a selector found; raises ExecutionError above the limit."""
+        """Accounts for series that a selector found; raises QueryTooExpensive above the limit."""
         self.series_found += series
-        if 0 < self._limits.series_max < self.series_found:
-            exceeded("selects too many series", self.series_found, self._limits.series_max, "series_max")
+        self._check("selects too many series", self.series_found, "series_max")
 
     def read(self, samples: int, size_bytes: int) -> None:
-        """Accounts for samples that were read; raises ExecutionError above a limit."""
+        """Accounts for samples that were read; raises QueryTooExpensive above a limit."""
         self.samples_read += samples
         self.bytes_read += size_bytes
-        limits = self._limits
-        if 0 < limits.samples_read_max < self.samples_read:
-            exceeded("reads too many samples", self.samples_read, limits.samples_read_max, "samples_read_max")
-        if 0 < limits.bytes_read_max < self.bytes_read:
-            exceeded("reads too many bytes", self.bytes_read, limits.bytes_read_max, "bytes_read_max")
+        self._check("reads too many samples", self.samples_read, "samples_read_max")
+        self._check("reads too many bytes", self.bytes_read, "bytes_read_max")
 
     def check_range(self, range_ms: int) -> None:
-        """Raises ExecutionError where a selector looks at more time than is allowed."""
-        limit = self._limits.lookup_range_ms_max
-        if 0 < limit < range_ms:
-            exceeded("looks at too many milliseconds", range_ms, limit, "lookup_range_ms_max")
+        """Raises QueryTooExpensive where a selector looks at more time than is allowed."""
+        self._check("looks at too many milliseconds", range_ms, "lookup_range_ms_max")
+
+    def _check(self, what: str, actual: int, setting: str) -> None:
+        limit: int = getattr(self._limits, setting)
+        if 0 < limit < actual:
+            raise QueryTooExpensive(exceeded(what, actual, limit, setting))
 
     def hold(self, samples: int, size_bytes: int) -> None:
-        """Accounts for samples and bytes now in memory; raises ExecutionError above a limit."""
+        """Accounts for samples and bytes now in memory; raises QueryTooExpensive above a limit."""
         self._samples += samples
         self._memory_bytes += size_bytes
         self.samples_peak = max(self.samples_peak, self._samples)
         self.memory_bytes_peak = max(self.memory_bytes_peak, self._memory_bytes)
         if self._samples_max is not None and self._samples > self._samples_max:
-            raise ExecutionError(
+            raise QueryTooExpensive(
                 "query processing would load too many samples into memory in query execution "
                 f"(limit {self._samples_max}, needed at least {self._samples}; set by query.samples_max)"
             )
         if self._memory_bytes_max is not None and self._memory_bytes > self._memory_bytes_max:
-            raise ExecutionError(
+            raise QueryTooExpensive(
                 "query processing would hold too much memory in query execution "
                 f"(limit {self._memory_bytes_max} bytes, needed at least {self._memory_bytes} bytes; "
                 "set by query.memory_bytes_max)"

@@ -2,14 +2,14 @@
 it is parsed, the tree before it is planned, series and samples as they are found and read.
 
 A message says what the query wants, the limit, and the setting that holds it; all are the caller's to
-change, so they are ExecutionError (422), never an error of the server.
+change, so they are a kind of ExecutionError (422), never an error of the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Final, NoReturn
+from typing import Final
 
 from rondel.errors import ExecutionError
 from rondel.promql.ast import Call, Expr, String, VectorSelector
@@ -47,16 +47,19 @@ class QueryLimits:
 NO_LIMITS: Final = QueryLimits(**dict.fromkeys((field.name for field in fields(QueryLimits)), 0))
 
 
-def exceeded(what: str, actual: int, limit: int, setting: str) -> NoReturn:
-    """Raises what is said where a query wants `actual` of something that ends at `limit`."""
-    raise ExecutionError(f"the query {what}: {actual} (limit: {limit}, set by query.{setting})")
+def exceeded(what: str, actual: int, limit: int, setting: str) -> str:
+    """What is said where a query wants `actual` of something that ends at `limit`."""
+    return f"the query {what}: {actual} (limit: {limit}, set by query.{setting})"
+
+
+def _check(what: str, actual: int, limit: int, setting: str) -> None:
+    if 0 < limit < actual:
+        raise ExecutionError(exceeded(what, actual, limit, setting))
 
 
 def check_text(text: str, limits: QueryLimits) -> None:
     """Raises ExecutionError for a text that is not even looked at."""
-    size_bytes = len(text.encode("utf-8", "surrogatepass"))
-    if 0 < limits.query_bytes_max < size_bytes:
-        exceeded("has too many bytes", size_bytes, limits.query_bytes_max, "query_bytes_max")
+    _check("has too many bytes", _size_bytes(text), limits.query_bytes_max, "query_bytes_max")
 
 
 def check_expr(expr: Expr, limits: QueryLimits) -> None:
@@ -64,25 +67,17 @@ def check_expr(expr: Expr, limits: QueryLimits) -> None:
     selectors = 0
     for node in _nodes(expr):
         for regex in _regexes(node):
-            size_bytes = len(regex.encode("utf-8", "surrogatepass"))
-            if 0 < limits.regex_bytes_max < size_bytes:
-                exceeded(
-                    "has a regular expression of too many bytes",
-                    size_bytes,
-                    limits.regex_bytes_max,
-                    "regex_bytes_max",
-                )
+            what = "has a regular expression of too many bytes"
+            _check(what, _size_bytes(regex), limits.regex_bytes_max, "regex_bytes_max")
         if isinstance(node, VectorSelector):
             selectors += 1
-            if 0 < limits.matchers_max < len(node.matchers):
-                exceeded(
-                    "has a selector of too many matchers",
-                    len(node.matchers),
-                    limits.matchers_max,
-                    "matchers_max",
-                )
-    if 0 < limits.selectors_max < selectors:
-        exceeded("has too many selectors", selectors, limits.selectors_max, "selectors_max")
+            what = "has a selector of too many matchers"
+            _check(what, len(node.matchers), limits.matchers_max, "matchers_max")
+    _check("has too many selectors", selectors, limits.selectors_max, "selectors_max")
+
+
+def _size_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _nodes(expr: Expr) -> Iterator[Expr]:

@@ -85,6 +85,16 @@ class Config:
     """Bytes of samples that a query may read over its whole run, as they are in memory."""
     features: tuple[str, ...] = ()
     """Prometheus' feature flags that change PromQL, by their names there; `all` for all of them."""
+    refuse_after_deaths: _Natural = 2
+    """Deaths of the process with a query among others in flight after which it is refused; one is enough
+    where it ran alone. 0 refuses none."""
+    refuse_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    """How long a query is refused that was running when the process died."""
+    refuse_after_failures: _Natural = 5
+    """Times in a row that a query runs into the time limit, or a limit on what it reads or holds, after which
+    it is refused; 0 refuses none."""
+    refuse_failing_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    """How long a query is refused that keeps failing."""
     slow_s: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     """Queries that take longer are logged as warnings."""
     log_all: bool = False

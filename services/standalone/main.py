@@ -6,6 +6,7 @@ so that what is acknowledged below it is complete when the parts stop.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
 from pathlib import Path
@@ -41,6 +42,7 @@ from services.querier.api.context import Context
 from services.querier.api.mount import mount
 from services.querier.api.status import Facts
 from services.querier.execute import Executor
+from services.querier.guard import QueryGuard
 from services.querier.querylog import QueryLog
 from services.standalone import landing
 from services.standalone.config import Config
@@ -92,6 +94,16 @@ class Standalone:
         self.executor = Executor(
             threads=config.query.threads, queue_max=config.query.queue_max, registry=self.registry
         )
+        query = config.query
+        self.guard = QueryGuard(
+            Path(config.data_dir) / "querier",
+            slots=query.threads,
+            refuse_after_deaths=query.refuse_after_deaths,
+            refuse_s=query.refuse_s,
+            refuse_after_failures=query.refuse_after_failures,
+            refuse_failing_s=query.refuse_failing_s,
+            clock=self.clock,
+        )
         self.parts = Group(self._services())
         self.server = Server(self._app(), config.http)
         self._draining = False
@@ -113,6 +125,7 @@ class Standalone:
     async def stop(self) -> None:
         """Not ready any more, then requests finish, then the parts stop."""
         self._draining = True
+        self.guard.stopping()
         await self.server.stop()
         await self.parts.stop()
 
@@ -129,7 +142,7 @@ class Standalone:
         return [
             Service("ingester", start=self.ingester.start, stop=self.ingester.stop),
             Service("shipper", start=self._start_shipper, stop=self.shipper.stop),
-            Service("querier", stop=self.executor.close),
+            Service("querier", start=self._start_guard, stop=self.executor.close),
             compactor_service(
                 self.bucket,
                 config.compactor,
@@ -144,6 +157,9 @@ class Standalone:
     async def _start_shipper(self) -> None:
         self._scratch.mkdir(parents=True, exist_ok=True)
         self.shipper.start()
+
+    async def _start_guard(self) -> None:
+        await asyncio.to_thread(self.guard.start)
 
     def _open_sink(self, tenant: str) -> BlockWriter:
         return BlockWriter(self.bucket, tenant, new_ulid(self.clock.now_ms()), scratch=self._scratch)
@@ -193,6 +209,7 @@ class Standalone:
             ),
             executor=self.executor,
             clock=self.clock,
+            guard=self.guard,
             log=QueryLog(slow_s=config.slow_s, log_all=config.log_all),
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from rondel.runtime.clock import Clock
 from rondel.storage import MetadataSource, Storage
 from services.querier.config import Config
 from services.querier.execute import Executor
+from services.querier.guard import QueryGuard, Watch
 from services.querier.querylog import QueryLog
 
 __all__ = ["TRUNCATED", "Context", "answer", "answer_of"]
@@ -41,11 +43,20 @@ class Context:
     executor: Executor
     clock: Clock
     log: QueryLog
+    guard: QueryGuard = field(default_factory=QueryGuard)
 
     def tenant(self, request: Request) -> str:
         # Joined as HTTP says: a header that came twice names no tenant, so nobody can sneak one in.
         named = ", ".join(request.headers.getlist(TENANT_HEADER))
         return tenant_of(named, tenancy=self.tenancy)
+
+    def watch(
+        self, tenant: str, text: str, span_ms: int, timeout_s: float
+    ) -> AbstractAsyncContextManager[Watch]:
+        """The guard's watch over a query: raises ExecutionError where it is refused."""
+        query = self.guard.query(tenant, text, span_ms)
+        whole_time = timeout_s >= self.engine.options_of(tenant).timeout_s
+        return self.guard.watch(query, timeout_s, counts_timeouts=whole_time)
 
     async def look_up(self, kind: str, request: Request, work: Callable[[Control], _T]) -> _T:
         """Runs a look-up of labels or series in a worker thread, under the limits of queries."""

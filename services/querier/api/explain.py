@@ -58,9 +58,12 @@ class _Explain:
             return envelope.success(msgspec.json.encode(_values(asked, plan, stats, trace)))
 
         try:
-            body = await context.executor.run(
-                "explain", control, request.receive, work, timeout_s=asked.timeout_s
-            )
+            async with context.watch(
+                tenant, asked.text, asked.end_ms - asked.start_ms, asked.timeout_s
+            ) as watched:
+                body = await context.executor.run(
+                    "explain", control, request.receive, watched(work), timeout_s=asked.timeout_s
+                )
         except ParseError as error:
             raise invalid("query", error) from error
         return PlainTextResponse(body) if shape == "text" else answer(body)

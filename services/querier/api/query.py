@@ -64,7 +64,12 @@ class _Queries:
         asked_s = time.perf_counter()
         failure: Exception | None = None
         try:
-            body = await context.executor.run(kind, control, request.receive, work, timeout_s=asked.timeout_s)
+            async with context.watch(
+                tenant, asked.text, asked.end_ms - asked.start_ms, asked.timeout_s
+            ) as watched:
+                body = await context.executor.run(
+                    kind, control, request.receive, watched(work), timeout_s=asked.timeout_s
+                )
             entry.size_bytes = len(body)
             return answer(body)
         except ParseError as error:

@@ -1,0 +1,34 @@
+"""`/querier/refused`: the operator's view of queries that are not run, and the way to let one run again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rondel.errors import NotFound
+from rondel.runtime.router import Route, route
+from services.querier.api.context import Context, answer_of
+from services.querier.guard import QueryGuard
+
+__all__ = ["routes"]
+
+
+def routes(context: Context) -> list[Route]:
+    pages = _Refused(context.guard)
+    return [route("/querier/refused", pages.list, ["GET"]), route("/querier/refused", pages.lift, ["DELETE"])]
+
+
+class _Refused:
+    def __init__(self, guard: QueryGuard) -> None:
+        self._guard = guard
+
+    async def list(self, request: Request) -> Response:
+        return answer_of([asdict(entry) for entry in self._guard.refused()])
+
+    async def lift(self, request: Request) -> Response:
+        key = request.query_params.get("key", "")
+        if not await self._guard.lift(key):
+            raise NotFound(f"no query {key!r} is refused")
+        return answer_of({"lifted": key})
