@@ -16,18 +16,20 @@ __all__ = ["routes"]
 
 
 def routes(context: Context) -> list[Route]:
-    pages = _Refused(context.guard)
-    return [route("/querier/refused", pages.list, ["GET"]), route("/querier/refused", pages.lift, ["DELETE"])]
+    refused = _Refused(context.guard)
+    return [route("/querier/refused", refused.handle, ["GET", "DELETE"])]
 
 
 class _Refused:
     def __init__(self, guard: QueryGuard) -> None:
         self._guard = guard
 
-    async def list(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            return await self._lift(request)
         return answer_of([asdict(entry) for entry in self._guard.refused()])
 
-    async def lift(self, request: Request) -> Response:
+    async def _lift(self, request: Request) -> Response:
         key = request.query_params.get("key", "")
         if not await self._guard.lift(key):
             raise NotFound(f"no query {key!r} is refused")
