@@ -210,6 +210,9 @@ class Histograms:
 
     def counts(self) -> NDArray[np.float64]: ...
     def sums(self) -> NDArray[np.float64]: ...
+    def schemas(self) -> NDArray[np.int8]:
+        """-4 to 8, or -53 for custom buckets."""
+
     def hints(self) -> NDArray[np.uint8]:
         """0 unknown, 1 reset, 2 not reset, 3 gauge."""
 

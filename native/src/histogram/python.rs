@@ -87,6 +87,12 @@ impl Histograms {
         sums.into_pyarray(py)
     }
 
+    /// int8[n]
+    fn schemas<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i8>> {
+        let schemas: Vec<i8> = self.iter().map(|view| view.layout.schema).collect();
+        schemas.into_pyarray(py)
+    }
+
     /// uint8[n]
     fn hints<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
         let hints: Vec<u8> = self.iter().map(|view| view.hint as u8).collect();

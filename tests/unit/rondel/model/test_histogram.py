@@ -39,6 +39,7 @@ def test_a_histogram_comes_back_as_it_was_given() -> None:
     assert [both[0], both[-1]] == [EXPONENTIAL, CUSTOM]
     np.testing.assert_array_equal(both.counts(), [9.0, 3.0])
     np.testing.assert_array_equal(both.sums(), [12.5, 7.0])
+    np.testing.assert_array_equal(both.schemas(), [EXPONENTIAL["schema"], -53])
 
 
 def test_histograms_are_picked_and_joined_in_order() -> None:
