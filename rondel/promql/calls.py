@@ -18,13 +18,13 @@ from rondel.promql.operators.functions import (
     PLAIN,
     Clamp,
     Map,
-    NoFloats,
     NoStarts,
     Round,
     StepTimestamp,
 )
 from rondel.promql.operators.histogram import BucketFraction, BucketQuantile, BucketQuantiles
 from rondel.promql.operators.info import Info, info_matchers
+from rondel.promql.operators.native import OF_HISTOGRAMS, OfHistogram
 from rondel.promql.operators.node import ScalarNode, VectorNode
 from rondel.promql.operators.relabel import LabelJoin, LabelReplace
 from rondel.promql.operators.scalar import Constant, FromVector, ScalarBinary, StepTime, ToVector
@@ -38,11 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["scalar", "valid_name", "vector"]
 
-OF_HISTOGRAMS = frozenset(
-    {"histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum"}
-)
 WITH_ANCHORED = ("changes", "delta", "increase", "rate", "resets")
 WITH_SMOOTHED = ("delta", "increase", "rate")
+OF_TOTALS = ("histogram_avg", "histogram_count", "histogram_sum")
 SCALAR_FIRST = frozenset({"quantile_over_time"})
 """Functions of a range vector whose scalar comes before it."""
 
@@ -79,11 +77,11 @@ def vector(planner: Planner, call: Call, grid: Grid) -> VectorNode:
         child = planner.vector(args[0], grid) if args else ToVector(StepTime(grid), grid)
         return Map(name, child, grid)
     if name in OF_HISTOGRAMS:
-        return NoFloats(name, planner.vector(args[0], grid), grid)
+        return OfHistogram(name, planner.telling(name in OF_TOTALS).vector(args[0], grid), grid)
     if name.startswith("absent"):
         return _absent(planner, call, args[0], grid)
     if name.startswith("histogram_"):
-        return _histogram(planner, name, args, grid)
+        return _histogram(planner.telling(False), name, args, grid)
     if name.startswith("sort"):
         return _sort(planner, call, args, grid)
     if any(isinstance(arg, ast.MatrixSelector | ast.Subquery) for arg in args):

@@ -18,7 +18,7 @@ from rondel.promql.annotations import Annotations
 from rondel.promql.ast import Expr, String, ValueType
 from rondel.promql.control import Control
 from rondel.promql.limits import check_expr, check_text
-from rondel.promql.matrix import Grid
+from rondel.promql.matrix import Grid, HistogramCells
 from rondel.promql.operators.node import (
     CELL_BYTES,
     RESERVED,
@@ -33,13 +33,12 @@ from rondel.promql.operators.node import (
 from rondel.promql.options import EngineOptions
 from rondel.promql.parser import ParserOptions, parse
 from rondel.promql.plan import Planner, share, unwrap
+from rondel.promql.raw import RawSamples
 from rondel.promql.result import Data, InstantVector, RangeMatrix, Result, ResultKind, Scalar, Text
 from rondel.promql.trace import Trace, traced
 from rondel.storage import Storage
 
 __all__ = ["Engine"]
-
-STALE_BITS = 0x7FF0_0000_0000_0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,19 +233,24 @@ def _without_names(labels: LabelSets, flags: NDArray[np.bool_]) -> LabelSets:
 
 def _vector(run: Run, node: VectorNode, grid: Grid) -> InstantVector:
     matrix = run.matrix(_named(run, node.open(run), 1), 1)
-    matrix = matrix.take(np.flatnonzero(matrix.block.present[:, 0]))
+    matrix = matrix.take(np.flatnonzero(matrix.block.filled[:, 0]))
     if not node.ordered:
         matrix = matrix.take(_sort_order(run, matrix.labels))
-    return InstantVector(matrix.labels, grid.start_ms, np.ascontiguousarray(matrix.block.values[:, 0]))
+    values, own = np.ascontiguousarray(matrix.block.values[:, 0]), matrix.block.histograms
+    histograms = None if own is None else HistogramCells(np.ascontiguousarray(own.index[:, 0]), own.pool)
+    return InstantVector(matrix.labels, grid.start_ms, values, histograms)
 
 
 def _matrix(run: Run, node: VectorNode, grid: Grid) -> RangeMatrix:
     stream = _named(run, node.open(run), grid.count)
     matrix = run.matrix(stream, grid.count)
-    filled = np.any(matrix.block.present, axis=1)
+    filled = np.any(matrix.block.filled, axis=1)
     order = _sort_order(run, matrix.labels)
     matrix = matrix.take(order[filled[order]])
-    return RangeMatrix(matrix.labels, grid.start_ms, grid.step_ms, matrix.block.values, matrix.block.present)
+    block = matrix.block
+    return RangeMatrix(
+        matrix.labels, grid.start_ms, grid.step_ms, block.values, block.present, block.histograms
+    )
 
 
 def _sort_order(run: Run, labels: LabelSets) -> NDArray[np.int64]:
@@ -257,29 +261,11 @@ def _sort_order(run: Run, labels: LabelSets) -> NDArray[np.int64]:
 
 
 def _frame(run: Run, node: RangeNode) -> SeriesFrame:
-    """Samples of the one window of an instant query, staleness markers left out."""
+    """Samples of the one window of an instant query."""
     stream = node.open(run)
     labels = stream.labels
     if stream.drop_name.any():
         labels = _without_names(labels, stream.drop_name)
-    sizes, timestamps_ms, values = [], [], []
-    for batch in stream.batches:
-        run.control.check()
-        kept = batch.values.view(np.uint64) != STALE_BITS
-        kept &= batch.timestamps_ms > node.window.start_ms - node.range_ms
-        kept &= batch.timestamps_ms <= node.window.start_ms
-        ends: NDArray[np.int64] = np.concatenate([[0], np.cumsum(kept)])[batch.offsets]
-        sizes.append(np.diff(ends))
-        timestamps_ms.append(batch.timestamps_ms[kept])
-        values.append(batch.values[kept])
-        run.control.hold(int(ends[-1]), int(ends[-1]) * 16)
-    size = np.concatenate(sizes) if sizes else np.zeros(0, dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(size)])
+    samples = RawSamples.of(run, node, stream)
     order = _sort_order(run, labels)
-    order = order[size[order] > 0]
-    picks = [np.arange(offsets[row], offsets[row + 1]) for row in order.tolist()]
-    pick = np.concatenate(picks) if picks else np.zeros(0, dtype=np.int64)
-    flat_ms = np.concatenate(timestamps_ms) if timestamps_ms else np.zeros(0, dtype=np.int64)
-    flat = np.concatenate(values) if values else np.zeros(0)
-    starts = np.concatenate([[0], np.cumsum(size[order])]).astype(np.int64)
-    return SeriesFrame(labels.take(order), starts, flat_ms[pick], flat[pick])
+    return samples.frame(labels, order[samples.sizes[order] > 0])

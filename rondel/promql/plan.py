@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rondel.errors import ExecutionError, ParseError
 from rondel.promql import ast, calls
-from rondel.promql.arithmetic import SETS
+from rondel.promql.arithmetic import SETS, TRIMS
 from rondel.promql.ast import At, Expr, ValueType
 from rondel.promql.extended import ANCHORED, SMOOTHED
 from rondel.promql.matrix import Grid
@@ -79,6 +79,14 @@ class Planner:
     end_ms: int
     options: EngineOptions
     lookback_ms: int
+    resets: bool = False
+    """Selectors tell of the resets that are stored, see `hints`."""
+    whole: bool = False
+    """Something above wants all of a histogram, so that `resets` stays as it is."""
+
+    def telling(self, resets: bool) -> Planner:
+        """The planner for arguments of which only counts and sums are wanted, or (False) all."""
+        return replace(self, resets=resets and not self.whole, whole=self.whole or not resets)
 
     @property
     def start_timestamps(self) -> bool:
@@ -134,7 +142,9 @@ class Planner:
                 window = self.window(subquery.at, subquery.offset_ms, grid)
                 step_ms = subquery.step_ms or self.options.subquery_step_ms
                 inner = inner_grid(window, subquery.range_ms, step_ms)
-                return Subquery(self.vector(subquery.expr, inner), grid, window, subquery.range_ms)
+                return Subquery(
+                    self.telling(False).vector(subquery.expr, inner), grid, window, subquery.range_ms
+                )
             case _:
                 raise ParseError(f"expected a range vector, got {expr.type.value}")
 
@@ -143,7 +153,9 @@ class Planner:
         window = self.window(expr.at, expr.offset_ms, grid)
         ahead_ms = self.lookback_ms if expr.smoothed else 0
         source = Source(expr.matchers, window.start_ms - self.lookback_ms + 1, _last(window) + ahead_ms)
-        return InstantSelect(source, grid, window, self.lookback_ms, take, expr.smoothed)
+        return InstantSelect(
+            source, grid, window, self.lookback_ms, take, expr.smoothed, self.resets, expr.span
+        )
 
     def _select_range(self, expr: ast.VectorSelector, range_ms: int, grid: Grid) -> RangeSelect:
         window = self.window(expr.at, expr.offset_ms, grid)
@@ -151,7 +163,9 @@ class Planner:
         behind_ms = self.lookback_ms if mode else 0
         ahead_ms = self.lookback_ms if mode == SMOOTHED else 0
         mint_ms, maxt_ms = window.start_ms - range_ms - behind_ms + 1, _last(window) + ahead_ms
-        return RangeSelect(Source(expr.matchers, mint_ms, maxt_ms), grid, window, range_ms, mode, behind_ms)
+        return RangeSelect(
+            Source(expr.matchers, mint_ms, maxt_ms), grid, window, range_ms, mode, behind_ms, self.resets
+        )
 
     def window(self, at: At | None, offset_ms: int, grid: Grid) -> Grid:
         """Where windows end: the steps moved by an offset, or all at one fixed time."""
@@ -164,9 +178,9 @@ class Planner:
 
     def _aggregate(self, expr: ast.Aggregate, grid: Grid) -> VectorNode:
         grouping = Grouping(expr.grouping, expr.without)
-        child = self.vector(unwrap(expr.expr), grid)
+        child, span = self.vector(unwrap(expr.expr), grid), expr.expr.span
         if expr.param is None:
-            return Aggregate(expr.op, grouping, child, grid)
+            return Aggregate(expr.op, grouping, child, grid, span)
         param = unwrap(expr.param)
         if isinstance(param, ast.String):
             if not calls.valid_name(param.value):
@@ -175,15 +189,17 @@ class Planner:
         scalar = self.scalar(param, grid)
         match expr.op:
             case "topk" | "bottomk":
-                return Rank(scalar, grouping, child, grid, expr.op == "topk")
+                return Rank(scalar, grouping, child, grid, expr.op == "topk", span)
             case "limitk":
                 return Limit(scalar, grouping, child, grid)
             case "limit_ratio":
                 return LimitRatio(scalar, child, grid, param.span)
             case _:
-                return Quantile(scalar, grouping, child, grid, param.span)
+                return Quantile(scalar, grouping, child, grid, param.span, span)
 
     def _binary(self, expr: ast.Binary, grid: Grid) -> VectorNode:
+        if expr.op in TRIMS and not self.whole:
+            return self.telling(False)._binary(expr, grid)
         left_scalar = expr.left.type is ValueType.SCALAR
         if left_scalar or expr.right.type is ValueType.SCALAR:
             vector, scalar = (expr.right, expr.left) if left_scalar else (expr.left, expr.right)
@@ -235,7 +251,7 @@ def _replace(node: Node, repeated: dict[Node, int], done: dict[Node, Node]) -> N
             changes[item.name] = _replace(value, repeated, done)
         elif isinstance(value, tuple) and value and isinstance(value[0], Node):
             changes[item.name] = tuple(_replace(child, repeated, done) for child in value)
-    built = dataclasses.replace(node, **changes)
+    built = replace(node, **changes)
     assert isinstance(built, Node)
     if node in repeated and isinstance(built, VectorNode):
         built = Shared(built, built.grid, repeated[node] + 1)

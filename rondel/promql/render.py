@@ -26,11 +26,13 @@ def data(result: Data, stats: bytes | None = None) -> bytes:
     """
     match result:
         case RangeMatrix():
+            cells = None if result.histograms is None else result.histograms.arrays
             return kernel.json_matrix(
-                result.labels, result.start_ms, result.step_ms, result.values, result.present, None, stats
+                result.labels, result.start_ms, result.step_ms, result.values, result.present, cells, stats
             )
         case InstantVector():
-            return kernel.json_vector(result.labels, result.time_ms, result.values, None, stats)
+            cells = None if result.histograms is None else result.histograms.arrays
+            return kernel.json_vector(result.labels, result.time_ms, result.values, cells, stats)
         case Scalar():
             return kernel.json_scalar(result.time_ms, result.value, stats)
         case Text():

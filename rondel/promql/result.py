@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rondel.model.frame import SeriesFrame
 from rondel.model.labels import LabelSets
+from rondel.promql.matrix import HistogramCells
 
 __all__ = ["Data", "InstantVector", "QueryStats", "RangeMatrix", "Result", "ResultKind", "Scalar", "Text"]
 
@@ -51,6 +52,8 @@ class InstantVector:
     time_ms: int
     values: NDArray[np.float64]
     """float64[n]"""
+    histograms: HistogramCells | None = None
+    """Where `index`, int64[n], is not negative, the sample is that histogram and not a float."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +67,8 @@ class RangeMatrix:
     """float64[n, steps]; step `k` is at `start_ms + k * step_ms`"""
     present: NDArray[np.bool_]
     """bool[n, steps]; a value counts only where this is set"""
+    histograms: HistogramCells | None = None
+    """in cells that have no float"""
 
 
 Data: TypeAlias = Scalar | Text | InstantVector | RangeMatrix | SeriesFrame

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rondel.model.frame import SeriesFrame
-from rondel.promql.result import InstantVector, RangeMatrix, Result, Scalar, Text
+from rondel.model.frame import HistogramSamples, SeriesFrame
+from rondel.promql.result import InstantVector, Result, Scalar, Text
 
 __all__ = ["limited"]
 
@@ -17,12 +17,31 @@ def limited(result: Result, limit: int) -> tuple[Result, bool]:
     data = result.data
     if limit == 0 or isinstance(data, Scalar | Text) or len(data.labels) <= limit:
         return result, False
-    labels = data.labels.take(np.arange(limit))
+    if isinstance(data, SeriesFrame):
+        return replace(result, data=_of_frame(data, limit)), True
+    rows = np.arange(limit)
+    labels, values = data.labels.take(rows), data.values[:limit]
+    cells = None if data.histograms is None else data.histograms.take(rows)
     if isinstance(data, InstantVector):
-        return replace(result, data=replace(data, labels=labels, values=data.values[:limit])), True
-    if isinstance(data, RangeMatrix):
-        fewer = replace(data, labels=labels, values=data.values[:limit], present=data.present[:limit])
-        return replace(result, data=fewer), True
-    end = int(data.offsets[limit])
-    frame = SeriesFrame(labels, data.offsets[: limit + 1], data.timestamps_ms[:end], data.values[:end])
-    return replace(result, data=frame), True
+        return replace(result, data=replace(data, labels=labels, values=values, histograms=cells)), True
+    present = data.present[:limit]
+    return replace(
+        result, data=replace(data, labels=labels, values=values, present=present, histograms=cells)
+    ), True
+
+
+def _of_frame(frame: SeriesFrame, limit: int) -> SeriesFrame:
+    """The first series with their samples of both kinds, without start timestamps."""
+    own, histograms = frame.histograms, None
+    if own is not None:
+        until = int(own.offsets[limit])
+        pool = own.values.take(np.arange(until))
+        histograms = HistogramSamples(own.offsets[: limit + 1], own.timestamps_ms[:until], pool)
+    end = int(frame.offsets[limit])
+    return SeriesFrame(
+        frame.labels.take(np.arange(limit)),
+        frame.offsets[: limit + 1],
+        frame.timestamps_ms[:end],
+        frame.values[:end],
+        histograms=histograms,
+    )

@@ -6,14 +6,16 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from rondel.model.frame import SeriesFrame
 from rondel.model.labels import LabelSets
 from rondel.promql.result import InstantVector, RangeMatrix, Result, Scalar, Text
 from tests.promql.script import Eval, Expectation, RangeTimes
-from tests.promql.series import Histogram, SeriesLine, is_stale
+from tests.promql.series import Histogram, Item, SeriesLine, is_stale
 
 __all__ = [
     "Matrix",
@@ -24,13 +26,16 @@ __all__ = [
     "middle_step",
     "notes",
     "range_result",
+    "same",
 ]
 
 _EPSILON = 1e-6
 _PARTICULARS = re.compile(r"(?:, from buckets .* over \d+ samples from \S+ to \S+)? \(\d+:\d+\)$")
 
 Labels: TypeAlias = dict[str, str]
-Matrix: TypeAlias = list[tuple[Labels, list[tuple[int, float]]]]
+Value: TypeAlias = float | dict[str, Any]
+"""A float, or a histogram as `Histograms` shows it."""
+Matrix: TypeAlias = list[tuple[Labels, list[tuple[int, Value]]]]
 """Series with `(timestamp_ms, value)` points."""
 
 
@@ -50,6 +55,28 @@ def almost_equal(left: float, right: float) -> bool:
     if left == 0 or right == 0 or total < sys.float_info.min:
         return difference < _EPSILON * sys.float_info.min
     return difference / min(total, sys.float_info.max) < _EPSILON
+
+
+def same(item: Item, value: Value) -> bool:
+    """Whether the value is the expected one; empty buckets do not count, nor does a hint unasked."""
+    if isinstance(item, Histogram):
+        return isinstance(value, dict) and _same_histogram(item, value)
+    return item is not None and not isinstance(value, dict) and almost_equal(item, value)
+
+
+def _same_histogram(item: Histogram, value: dict[str, Any]) -> bool:
+    wanted = item.fields
+    exact = ["schema", "zero_threshold", "custom_values", *(["hint"] if item.says_hint else [])]
+    if any(wanted[key] != value[key] for key in exact):
+        return False
+    if not all(almost_equal(wanted[key], value[key]) for key in ("count", "sum", "zero_count")):
+        return False
+    return all(_same_buckets(wanted[side], value[side]) for side in ("positive", "negative"))
+
+
+def _same_buckets(wanted: dict[int, float], got: dict[int, float]) -> bool:
+    wanted, got = ({at: count for at, count in side.items() if count != 0} for side in (wanted, got))
+    return wanted.keys() == got.keys() and all(almost_equal(wanted[at], got[at]) for at in wanted)
 
 
 def _key(labels: Labels) -> tuple[tuple[str, str], ...]:
@@ -77,9 +104,17 @@ def instant(command: Eval, result: Result) -> None:
     elif command.range_vector is not None:
         _matrix(command.series, command.range_vector, matrix(result))
     elif isinstance(data, InstantVector):
-        vector(command, [(data.labels[i], float(data.values[i])) for i in range(len(data.labels))])
+        vector(command, list(zip(_each(data.labels), _samples(data), strict=True)))
     else:
         raise Mismatch("got a range vector where an instant vector was expected")
+
+
+def _samples(data: InstantVector) -> list[Value]:
+    own = data.histograms
+    if own is None:
+        return data.values.tolist()
+    pairs = zip(data.values.tolist(), own.index.tolist(), strict=True)
+    return [own.pool[at] if at >= 0 else value for value, at in pairs]
 
 
 def _scalar(command: Eval, value: float) -> None:
@@ -93,7 +128,7 @@ def _scalar(command: Eval, value: float) -> None:
         raise Mismatch(f"expected scalar {expected}, got {value}")
 
 
-def vector(command: Eval, samples: Iterable[tuple[Labels, float]], *, ordered: bool | None = None) -> None:
+def vector(command: Eval, samples: Iterable[tuple[Labels, Value]], *, ordered: bool | None = None) -> None:
     """Raises Mismatch where the samples are not those that the command expects."""
     ordered = command.ordered if ordered is None else ordered
     expected = {_key(line.labels): (index, line) for index, line in enumerate(command.series)}
@@ -111,7 +146,7 @@ def vector(command: Eval, samples: Iterable[tuple[Labels, float]], *, ordered: b
         if ordered and index != wanted_index:
             raise Mismatch(f"{_shown(labels)} came at position {index + 1}, expected {wanted_index + 1}")
         item = line.items[0] if line.items else None
-        if item is None or isinstance(item, Histogram) or not almost_equal(item, value):
+        if not same(item, value):
             raise Mismatch(f"expected {item} for {_shown(labels)}, got {value}")
     for key, (_, line) in expected.items():
         if key not in seen:
@@ -125,14 +160,35 @@ def matrix(result: Result) -> Matrix:
     """The series of a range result, or of an instant query of a range vector."""
     data = result.data
     if isinstance(data, RangeMatrix):
-        times = data.start_ms + data.step_ms * np.arange(data.values.shape[1], dtype=np.int64)
-        rows = [(times[present], values[present]) for values, present in zip(data.values, data.present)]
+        rows = _matrix_rows(data)
     elif isinstance(data, Text | Scalar | InstantVector):
         raise Mismatch(f"expected a matrix, got {type(data).__name__}")
     else:
-        bounds = list(zip(data.offsets[:-1].tolist(), data.offsets[1:].tolist()))
-        rows = [(data.timestamps_ms[a:b], data.values[a:b]) for a, b in bounds]
-    return [(labels, list(zip(t.tolist(), v.tolist()))) for labels, (t, v) in zip(_each(data.labels), rows)]
+        rows = _frame_rows(data)
+    return [(labels, sorted(row, key=itemgetter(0))) for labels, row in zip(_each(data.labels), rows)]
+
+
+def _matrix_rows(data: RangeMatrix) -> Iterator[list[tuple[int, Value]]]:
+    times = (data.start_ms + data.step_ms * np.arange(data.values.shape[1], dtype=np.int64)).tolist()
+    own = data.histograms
+    for row, (values, present) in enumerate(zip(data.values.tolist(), data.present.tolist(), strict=True)):
+        points: list[tuple[int, Value]] = [
+            (t, v) for t, v, is_there in zip(times, values, present) if is_there
+        ]
+        if own is not None:
+            points += [(t, own.pool[at]) for t, at in zip(times, own.index[row].tolist()) if at >= 0]
+        yield points
+
+
+def _frame_rows(data: SeriesFrame) -> Iterator[list[tuple[int, Value]]]:
+    own = data.histograms
+    for row in range(len(data)):
+        at = slice(data.offsets[row], data.offsets[row + 1])
+        points: list[tuple[int, Value]] = list(zip(data.timestamps_ms[at].tolist(), data.values[at].tolist()))
+        if own is not None:
+            ours = range(own.offsets[row], own.offsets[row + 1])
+            points += [(int(own.timestamps_ms[i]), own.values[i]) for i in ours]
+        yield points
 
 
 def _each(labels: LabelSets) -> Iterator[Labels]:
@@ -162,8 +218,7 @@ def _matrix(lines: list[SeriesLine], times: RangeTimes, series: Matrix) -> None:
         if len(points) != len(wanted):
             raise Mismatch(f"expected {len(wanted)} points {wanted} for {_shown(labels)}, got {points}")
         for (at_ms, value), (wanted_ms, item) in zip(points, wanted):
-            same = not isinstance(item, Histogram) and almost_equal(item, value)
-            if at_ms != wanted_ms or not same:
+            if at_ms != wanted_ms or not same(item, value):
                 raise Mismatch(
                     f"expected {item} at {wanted_ms} ms for {_shown(labels)}, got {value} at {at_ms} ms"
                 )
@@ -179,7 +234,10 @@ def middle_step(command: Eval, result: Result, time_ms: int, *, is_scalar: bool)
     if is_scalar:
         if len(samples) != 1:
             raise Mismatch(f"expected one series of a scalar, got {len(samples)}")
-        _scalar(command, samples[0][1])
+        value = samples[0][1]
+        if isinstance(value, dict):
+            raise Mismatch(f"expected a scalar, got {value}")
+        _scalar(command, value)
     else:
         vector(command, samples, ordered=False)
 

@@ -12,12 +12,9 @@ from tests.promql.series import ScriptError
 
 __all__ = ["main"]
 
-_APART = (Verdict.NEEDS_HISTOGRAMS,)
-"""what native histograms will bring: counted apart, never as passed"""
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 where every eval passed; `--float-only` excuses those that need what only native histograms bring."""
+    """0 where every eval passed."""
     options = _parser().parse_args(arguments)
     paths = [options.dir / options.file] if options.file else sorted(options.dir.rglob("*.test"))
     if not paths:
@@ -38,8 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     if totals[Verdict.PASSED] < options.at_least:
         print(f"{options.at_least} passed before", file=sys.stderr)
         return 1
-    excused = {Verdict.PASSED, *(_APART if options.float_only else ())}
-    return 1 if broken or set(+totals) - excused else 0
+    return 1 if broken or totals[Verdict.FAILED] else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("dir", type=Path, help="directory with .test files")
     parser.add_argument("--file", help="only this file of the directory")
     parser.add_argument("--verbose", action="store_true", help="say what differs")
-    parser.add_argument("--float-only", action="store_true", help="excuse evals that need histograms")
     parser.add_argument("--at-least", type=int, default=0, metavar="N", help="fail where fewer evals pass")
     return parser
 
@@ -55,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
 def _report(path: Path, outcomes: list[Outcome], *, verbose: bool) -> None:
     counts = Counter(outcome.verdict for outcome in outcomes)
     words = [f"{path.name:28} {counts[Verdict.PASSED]:4}/{len(outcomes):<4}"]
-    words += [f"{counts[verdict]} {verdict}" for verdict in _APART if counts[verdict]]
     failed = [outcome for outcome in outcomes if outcome.verdict is Verdict.FAILED]
     if failed:
         words.append(f"{len(failed)} failed: lines {', '.join(str(outcome.line) for outcome in failed)}")

@@ -6,26 +6,25 @@ and each of these once more as the middle step of a range query.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from rondel.errors import RondelError
-from rondel.model.labels import METRIC_NAME
 from rondel.promql.ast import Expr
 from rondel.promql.engine import Engine
 from rondel.promql.options import FEATURES, EngineOptions
 from rondel.promql.parser import ParserOptions, parse
 from rondel.promql.printer import print_expr
 from rondel.promql.result import Result, Scalar, Text
-from rondel.storage import Select
 from tests.promql import compare
 from tests.promql.compare import Mismatch
+from tests.promql.custom_buckets import custom_buckets
 from tests.promql.rewrite import depends_on_query_times, pin, pinnable
 from tests.promql.script import Clear, Eval, Load, RangeTimes, parse_script
-from tests.promql.series import Histogram, SeriesLine
-from tests.support.memory_storage import MemoryStorage, StoredSelection
+from tests.promql.series import Histogram
+from tests.support.memory_storage import MemoryStorage, Sample
 
 __all__ = ["Outcome", "Verdict", "run_script"]
 
@@ -37,7 +36,6 @@ _PARSER_OPTIONS = ParserOptions.of(["all"])
 class Verdict(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
-    NEEDS_HISTOGRAMS = "needs histograms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,58 +48,36 @@ class Outcome:
     detail: str = ""
 
 
-class _ScriptStorage(MemoryStorage):
-    """Remembers which series should have histograms, which it cannot hold, and whether one was asked for."""
+def _load(storage: MemoryStorage, command: Load) -> None:
+    # Of several lines for one series the last counts.
+    for line in {tuple(sorted(line.labels.items())): line for line in command.series}.values():
+        times = ((index * command.gap_ms, item) for index, item in enumerate(line.items))
+        samples = [(at, _sample(item)) for at, item in times if item is not None]
+        storage.append(line.labels, samples, line.starts_ms(command.gap_ms))
+    if command.custom_buckets:
+        for labels, converted in custom_buckets(command.series):
+            storage.append(labels, [(index * command.gap_ms, fields) for index, fields in converted])
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._histograms: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
-        self.asked_for_histograms = False
 
-    def load(self, command: Load) -> None:
-        # Of several lines for one series the last counts.
-        for line in {tuple(sorted(line.labels.items())): line for line in command.series}.values():
-            times = [(index * command.gap_ms, item) for index, item in enumerate(line.items)]
-            floats = [(time_ms, item) for time_ms, item in times if isinstance(item, float)]
-            if floats:
-                self.append(line.labels, floats, line.starts_ms(command.gap_ms))
-            if any(isinstance(item, Histogram) for item in line.items):
-                self._promise(line.labels)
-        if command.custom_buckets:
-            self._promise_custom_buckets(command.series)
-
-    def _promise(self, labels: dict[str, str]) -> None:
-        self._histograms[tuple(sorted(labels.items()))] = labels
-
-    def _promise_custom_buckets(self, series: Iterable[SeriesLine]) -> None:
-        for line in series:
-            name = line.labels.get(METRIC_NAME, "")
-            if name.endswith("_bucket") and "le" in line.labels:
-                rest = {label: value for label, value in line.labels.items() if label != "le"}
-                self._promise(rest | {METRIC_NAME: name.removesuffix("_bucket")})
-
-    def select(self, request: Select) -> StoredSelection:
-        if any(request.matchers.matches(labels) for labels in self._histograms.values()):
-            self.asked_for_histograms = True
-        return super().select(request)
+def _sample(item: float | Histogram) -> Sample:
+    return item.fields if isinstance(item, Histogram) else item
 
 
 def run_script(path: Path) -> Iterator[Outcome]:
     """The outcome of every `eval` of a script. Raises ScriptError."""
-    storage = _ScriptStorage()
+    storage = MemoryStorage()
     options = EngineOptions(features=FEATURES)
     for command in parse_script(path.read_text(encoding="utf-8")):
         match command:
             case Clear():
-                storage = _ScriptStorage()
+                storage = MemoryStorage()
             case Load():
-                storage.load(command)
+                _load(storage, command)
             case Eval():
                 yield _outcome(_Run(storage, options), command)
 
 
 def _outcome(run: _Run, command: Eval) -> Outcome:
-    run.storage.asked_for_histograms = False
     verdict, detail = Verdict.PASSED, ""
     try:
         run.eval(command)
@@ -109,16 +85,13 @@ def _outcome(run: _Run, command: Eval) -> Outcome:
         verdict, detail = Verdict.FAILED, str(mismatch)
     except Exception as error:  # a defect of the engine is a failure of this eval, not of the run
         verdict, detail = Verdict.FAILED, f"{type(error).__name__}: {error}"
-    if command.expects_histograms or run.storage.asked_for_histograms:
-        verdict = Verdict.NEEDS_HISTOGRAMS
     return Outcome(command.line, command.query, verdict, detail)
 
 
 class _Run:
     """Executes evals; raises Mismatch, and what the engine raises that was not expected."""
 
-    def __init__(self, storage: _ScriptStorage, options: EngineOptions) -> None:
-        self.storage = storage
+    def __init__(self, storage: MemoryStorage, options: EngineOptions) -> None:
         self._engine = Engine(storage, options)
 
     def eval(self, command: Eval) -> None:

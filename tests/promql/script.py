@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from rondel.promql.duration import parse_ms
 from rondel.promql.quote import unquote
-from tests.promql.series import Histogram, ScriptError, SeriesLine, number, parse_series, parse_starts
+from tests.promql.series import ScriptError, SeriesLine, number, parse_series, parse_starts
 
 __all__ = ["Clear", "Command", "Eval", "Expectation", "Load", "RangeTimes", "loaded_series", "parse_script"]
 
@@ -70,10 +70,6 @@ class Eval:
     scalar: float | None = None
     string: str | None = None
     range_vector: RangeTimes | None = None
-
-    @property
-    def expects_histograms(self) -> bool:
-        return any(isinstance(item, Histogram) for one in self.series for item in one.items)
 
 
 Command: TypeAlias = Clear | Load | Eval

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
+from rondel.model.histogram import Histograms
+from rondel.promql import kernel
 from rondel.promql.duration import parse_ms
 from rondel.promql.quote import unquote
 
@@ -35,11 +37,14 @@ def is_stale(value: float) -> bool:
     return struct.pack("<d", value) == struct.pack("<Q", 0x7FF0000000000002)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
-    """A native-histogram literal: its fields as written, keys in lower case."""
+    """A native-histogram literal."""
 
-    fields: tuple[tuple[str, float | str | tuple[float, ...]], ...]
+    fields: dict[str, Any]
+    """as `Histograms.from_dicts` takes them"""
+    says_hint: bool = False
+    """the hint is written and not left to the store"""
 
 
 Item: TypeAlias = float | Histogram | None
@@ -217,16 +222,30 @@ def _floats(match: re.Match[str]) -> Iterator[Item]:
 
 
 def _histograms(match: re.Match[str]) -> Iterator[Item]:
-    """How a step adds up is the matter of whoever can add histograms: every item here is the first one."""
-    body, _, step, times = match.groups()
-    base = _histogram(body)
-    if step is not None:
-        _histogram(step)
-    return iter([base] * (int(times or 0) + 1))
+    body, sign, step_body, times = match.groups()
+    value = _histogram(body)
+    yield value
+    if step_body is None:
+        yield from [value] * int(times or 0)
+        return
+    step = _histogram(step_body)
+    if value.fields["schema"] > step.fields["schema"]:
+        raise ScriptError(f"the step has a lower schema than the first histogram: {match[0]!r}")
+    for _ in range(int(times or 0)):
+        value = replace(value, fields=_added(value.fields, step.fields, subtract=sign == "-"))
+        yield value
+
+
+def _added(one: dict[str, Any], other: dict[str, Any], *, subtract: bool) -> dict[str, Any]:
+    base, step = Histograms.from_dicts([one]), Histograms.from_dicts([other])
+    total, _, ok = kernel.histogram_add(base, step, subtract)
+    if not ok.all():
+        raise ScriptError("the step has other buckets than the first histogram")
+    return total[0]
 
 
 def _histogram(body: str) -> Histogram:
-    fields: dict[str, float | str | tuple[float, ...]] = {}
+    fields: dict[str, str] = {}
     at = 0
     body = body.strip()
     while at < len(body):
@@ -234,16 +253,30 @@ def _histogram(body: str) -> Histogram:
         key = match[1].lower() if match else ""
         if not match or key not in _HISTOGRAM_KEYS or key in fields:
             raise ScriptError(f"histogram field expected at {body[at:]!r}")
-        fields[key] = _histogram_value(key, match[2])
+        fields[key] = match[2]
         at = match.end()
-    return Histogram(tuple(fields.items()))
+    hint = fields.get("counter_reset_hint", "unknown").lower()
+    if hint not in _HINTS:
+        raise ScriptError(f"unknown counter reset hint {hint!r}")
+    return Histogram(
+        {
+            "schema": int(number(fields.get("schema", "0"))),
+            "count": number(fields.get("count", "0")),
+            "sum": number(fields.get("sum", "0")),
+            "zero_count": number(fields.get("z_bucket", "0")),
+            "zero_threshold": number(fields.get("z_bucket_w", "0")),
+            "positive": _buckets(fields.get("offset", "0"), fields.get("buckets", "[]")),
+            "negative": _buckets(fields.get("n_offset", "0"), fields.get("n_buckets", "[]")),
+            "custom_values": _numbers(fields.get("custom_values", "[]")),
+            "hint": hint,
+        },
+        says_hint="counter_reset_hint" in fields,
+    )
 
 
-def _histogram_value(key: str, text: str) -> float | str | tuple[float, ...]:
-    if key == "counter_reset_hint":
-        if text.lower() not in _HINTS:
-            raise ScriptError(f"unknown counter reset hint {text!r}")
-        return text.lower()
-    if text.startswith("["):
-        return tuple(number(each) for each in text[1:-1].split())
-    return number(text)
+def _buckets(offset: str, counts: str) -> dict[int, float]:
+    return dict(enumerate(_numbers(counts), start=int(number(offset))))
+
+
+def _numbers(text: str) -> list[float]:
+    return [number(each) for each in text.strip("[]").split()]

@@ -12,7 +12,18 @@ from tests.promql.script import Eval, parse_script
 from tests.promql.series import STALE_NAN
 from tests.support.queries import engine
 
-SERIES = 'm{i="1"} 1 10\nm{i="2"} 2 20\n'
+SERIES = 'm{i="1"} 1 10\nm{i="2"} 2 20\nh {{count:5 sum:1 buckets:[2 0 3] n_buckets:[0]}}\n'
+OTHERS = (
+    "schema:1 count:5 sum:1 buckets:[2 0 3]",
+    "count:6 sum:1 buckets:[2 0 3]",
+    "count:5 sum:2 buckets:[2 0 3]",
+    "count:5 sum:1 buckets:[2 3]",
+    "count:5 sum:1 buckets:[2 0 3] n_buckets:[1]",
+    "count:5 sum:1 buckets:[2 0 3] z_bucket_w:1",
+    "count:5 sum:1 buckets:[2 0 3] z_bucket:1",
+    "count:5 sum:1 buckets:[2 0 3] counter_reset_hint:gauge",
+)
+"""histograms that `h` is not"""
 
 
 def command(text: str) -> Eval:
@@ -90,6 +101,8 @@ def test_what_is_as_expected_passes(text: str) -> None:
         ('eval instant at 0 m{i="1"}\n  m{i="1"} 2', "expected 2.0"),
         ('eval instant at 0 m{i="1"}\n  m{i="1"} _', "expected None"),
         ('eval instant at 0 m{i="1"}\n  m{i="1"} {{sum:1}}', "expected Histogram"),
+        ("eval instant at 0 h\n  h 5", "expected 5.0"),
+        *((f"eval instant at 0 h\n  h {{{{{literal}}}}}", "expected Histogram") for literal in OTHERS),
         ('eval instant at 0 sort(m)\n  expect ordered\n  m{i="2"} 2\n  m{i="1"} 1', "came at position 1"),
         ("eval instant at 0 1\n  2", "expected scalar 2.0, got 1.0"),
         ("eval instant at 0 1", "got scalar 1.0, expected 0 series"),

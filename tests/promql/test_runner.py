@@ -68,19 +68,26 @@ def test_text_that_does_not_parse_fails_its_eval_alone(tmp_path: Path) -> None:
     assert verdicts(tmp_path, text) == [Verdict.FAILED, Verdict.PASSED]
 
 
-def test_what_needs_histograms_is_told_apart(tmp_path: Path) -> None:
+def test_histograms_are_loaded_and_compared(tmp_path: Path) -> None:
     text = (
-        "load 1m\n  h {{sum:1}}\n  m 1\n\n"
+        "load 1m\n  h {{sum:1}} 1 {{sum:2}}\n\n"
         "eval instant at 0 sum(h)\n  {} {{sum:1}}\n\n"
-        "eval instant at 0 count(h)\n  {} 1\n\n"
-        "eval instant at 0 m\n  m 1\n"
+        "eval instant at 0 sum(h)\n  {} {{sum:2}}\n\n"
+        "eval range from 0 to 2m step 1m h\n  h {{sum:1}} 1 {{sum:2}}\n"
     )
-    assert verdicts(tmp_path, text) == [Verdict.NEEDS_HISTOGRAMS, Verdict.NEEDS_HISTOGRAMS, Verdict.PASSED]
+    assert verdicts(tmp_path, text) == [Verdict.PASSED, Verdict.FAILED, Verdict.PASSED]
 
 
 def test_custom_buckets_are_histograms_under_the_base_name(tmp_path: Path) -> None:
-    text = 'load_with_nhcb 1m\n  h_bucket{le="1"} 1\n\neval instant at 0 h\n\neval instant at 0 i\n'
-    assert verdicts(tmp_path, text) == [Verdict.NEEDS_HISTOGRAMS, Verdict.PASSED]
+    load = (
+        'load_with_nhcb 1m\n  h_bucket{le="2",a="b"} 3 4\n  h_bucket{le="1",a="b"} 1 2\n'
+        '  h_bucket{le="x"} 9\n  h_sum{a="b"} 7 8\n  h_count{a="b"} _ 9\n\n'
+    )
+    text = (
+        'eval instant at 0 h\n  h{a="b"} {{schema:-53 sum:7 count:3 custom_values:[1 2] buckets:[1 2]}}\n\n'
+        'eval instant at 1m h\n  h{a="b"} {{schema:-53 sum:8 count:9 custom_values:[1 2] buckets:[2 2 5]}}\n'
+    )
+    assert verdicts(tmp_path, load + text) == [Verdict.PASSED, Verdict.PASSED]
 
 
 def test_start_times_are_loaded_with_their_samples(tmp_path: Path) -> None:
@@ -141,13 +148,6 @@ def test_the_command_succeeds_only_where_every_eval_passed(
     shown = capsys.readouterr().out
     assert "1 failed: lines 4" in shown
     assert "a.test:4  m" in shown
-
-
-def test_the_command_excuses_histograms_only_where_asked(tmp_path: Path) -> None:
-    script = tmp_path / "a.test"
-    script.write_text("load 1m\n  h {{sum:1}}\n\neval instant at 0 count(h)\n  {} 1\n", encoding="utf-8")
-    assert main([str(tmp_path)]) == 1
-    assert main([str(tmp_path), "--float-only"]) == 0
 
 
 def test_the_command_fails_where_fewer_evals_pass_than_before(tmp_path: Path) -> None:

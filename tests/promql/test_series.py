@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -70,16 +71,50 @@ def test_stale_is_the_one_nan_that_ends_a_series_and_nan_is_another() -> None:
     assert not is_stale(nan)
 
 
-def test_histograms_keep_their_fields_as_written() -> None:
-    [one, again] = items("{{schema:1 sum:-3 count:22 buckets:[5 10 7] counter_reset_hint:Gauge}}x1")
-    fields = (
-        ("schema", 1.0),
-        ("sum", -3.0),
-        ("count", 22.0),
-        ("buckets", (5.0, 10.0, 7.0)),
-        ("counter_reset_hint", "gauge"),
-    )
-    assert one == again == Histogram(fields)
+EMPTY: dict[str, Any] = {
+    "schema": 0,
+    "count": 0.0,
+    "sum": 0.0,
+    "zero_count": 0.0,
+    "zero_threshold": 0.0,
+    "positive": {},
+    "negative": {},
+    "custom_values": [],
+    "hint": "unknown",
+}
+
+
+def histograms(text: str) -> list[Histogram]:
+    found = items(text)
+    assert all(isinstance(item, Histogram) for item in found)
+    return [item for item in found if isinstance(item, Histogram)]
+
+
+def test_histograms_have_the_fields_that_are_written() -> None:
+    [one, again] = histograms("{{schema:1 sum:-3 count:22 buckets:[5 10 7] counter_reset_hint:Gauge}}x1")
+    written = {
+        "schema": 1,
+        "sum": -3.0,
+        "count": 22.0,
+        "positive": {0: 5.0, 1: 10.0, 2: 7.0},
+        "hint": "gauge",
+    }
+    assert one.fields == again.fields == EMPTY | written
+    assert one.says_hint
+    [other] = histograms("{{z_bucket:3 z_bucket_w:0.5 offset:2 buckets:[1] n_offset:-1 n_buckets:[4 0]}}")
+    buckets = {"positive": {2: 1.0}, "negative": {-1: 4.0, 0: 0.0}}
+    assert other.fields == EMPTY | {"zero_count": 3.0, "zero_threshold": 0.5} | buckets
+    assert not other.says_hint
+    [custom] = histograms("{{schema:-53 custom_values:[1 2.5] buckets:[7]}}")
+    assert custom.fields == EMPTY | {"schema": -53, "custom_values": [1.0, 2.5], "positive": {0: 7.0}}
+
+
+def test_a_histogram_step_is_added_or_taken_away_again_and_again() -> None:
+    up = histograms("{{sum:4 count:2 buckets:[2]}}+{{schema:1 sum:1 count:1 offset:1 buckets:[1]}}x2")
+    assert [one.fields["sum"] for one in up] == [4.0, 5.0, 6.0]
+    assert [one.fields["positive"] for one in up] == [{0: 2.0}, {0: 2.0, 1: 1.0}, {0: 2.0, 1: 2.0}]
+    down = histograms("{{count:9}}-{{count:2}}x2")
+    assert [one.fields["count"] for one in down] == [9.0, 7.0, 5.0]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +135,8 @@ def test_histograms_keep_their_fields_as_written() -> None:
         "m {{speed:1}}",
         "m {{sum:1 sum:2}}",
         "m {{counter_reset_hint:maybe}}",
+        "m {{schema:1}}+{{schema:0}}x1",
+        "m {{schema:0}}+{{schema:-53 custom_values:[1]}}x1",
     ],
 )
 def test_what_is_no_series_is_an_error(text: str) -> None:

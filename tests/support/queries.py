@@ -12,6 +12,7 @@ from rondel.promql.options import FEATURES, EngineOptions
 from rondel.promql.result import InstantVector, RangeMatrix, Result, Scalar
 from rondel.storage import Select
 from tests.promql.script import loaded_series
+from tests.promql.series import Histogram
 from tests.support.memory_storage import MemoryStorage, StoredSelection
 
 __all__ = ["CountingStorage", "engine", "instant", "loaded", "ranged", "rows"]
@@ -47,7 +48,8 @@ def loaded(text: str, step_ms: int = MINUTE_MS) -> CountingStorage:
     `name{label="value"}@st -30s _` before it has the start timestamps of its samples."""
     storage = CountingStorage()
     for series in loaded_series(list(filter(None, map(str.strip, text.splitlines())))):
-        samples = [(k * step_ms, v) for k, v in enumerate(series.items) if isinstance(v, float)]
+        times = ((k * step_ms, item) for k, item in enumerate(series.items))
+        samples = [(t, v.fields if isinstance(v, Histogram) else v) for t, v in times if v is not None]
         storage.append(series.labels, samples, series.starts_ms(step_ms))
     return storage
 

@@ -51,5 +51,5 @@ class Absent(VectorNode):
         found = np.zeros((1, self.grid.count), dtype=np.bool_)
         for block in self.child.open(run).blocks:
             run.control.check()
-            found |= block.present.any(axis=0)
+            found |= block.filled.any(axis=0)
         yield Block(np.ones(found.shape), ~found)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rondel.model.labels import METRIC_NAME, LabelSets
 from rondel.promql import kernel
 from rondel.promql.ast import Span
-from rondel.promql.matrix import Block, Bools, Grid
+from rondel.promql.matrix import Block, Bools, Floats, Grid, HistogramCells
+from rondel.promql.operators.histogramgroups import HistogramGroups, note_ignored
 from rondel.promql.operators.node import CELL_BYTES, Node, Run, ScalarNode, Stream, VectorNode, keep_flags
 from rondel.promql.operators.window import warn_quantile
 
@@ -51,6 +52,8 @@ class Aggregate(VectorNode):
     grouping: Grouping
     child: VectorNode
     grid: Grid
+    span: Span = field(compare=False)
+    """of what is aggregated"""
 
     def title(self) -> str:
         return f"aggregate {self.op}{self.grouping}"
@@ -68,12 +71,17 @@ class Aggregate(VectorNode):
         steps = self.grid.count
         run.control.hold(0, groups * steps * CELL_BYTES)
         aggregator = kernel.Aggregator(self.op, groups, steps)
+        histograms = HistogramGroups(run, self.op, group_of, groups, stream.labels, steps, self.span)
         at = 0
         for block in stream.blocks:
             run.control.check()
-            block.add_to(aggregator, group_of[at : at + len(block)])
+            rows = group_of[at : at + len(block)]
+            if block.histograms is None:
+                block.add_to(aggregator, rows)
+            else:
+                aggregator.add(rows, block.values, histograms.add(at, block, block.histograms))
             at += len(block)
-        result = Block(*aggregator.finish())
+        result = histograms.finish(*aggregator.finish())
         run.control.hold(result.samples, 0)
         yield result
 
@@ -88,6 +96,7 @@ class Quantile(VectorNode):
     grid: Grid
     span: Span = field(compare=False)
     """of the quantile"""
+    vector_span: Span = field(compare=False)
 
     def title(self) -> str:
         return f"aggregate quantile{self.grouping}"
@@ -106,6 +115,8 @@ class Quantile(VectorNode):
         if groups:
             warn_quantile(run, quantiles, self.span)
         with run.whole(stream, self.grid.count) as block:
+            if block.histograms is not None:
+                note_ignored(run, "quantile", self.vector_span)
             yield Block(*kernel.quantile_groups(group_of, groups, quantiles, block.values, block.present))
 
 
@@ -134,13 +145,31 @@ class CountValues(VectorNode):
         group_of, groups = Grouping(tuple(names), grouping.without).of(stream.labels)
         rows_max = (run.control.memory_bytes_max or 1 << 40) // (CELL_BYTES * self.grid.count)
         with run.whole(stream, self.grid.count) as block:
-            values = block.values if named else np.zeros_like(block.values)
-            found = kernel.count_values(group_of, len(groups), values, block.present, rows_max)
-        run.control.hold(0, found.counts.nbytes + found.present.nbytes)
-        texts = [_decimal(value) if named else "" for value in found.value.tolist()]
-        codes = np.arange(len(texts), dtype=np.int32)
-        labels = groups.take(found.group_of.astype(np.int64)).with_column(label, codes, texts)
-        return Stream(labels, keep_flags(labels), iter([Block(found.counts, found.present)]))
+            if not named:
+                block = Block(np.zeros_like(block.values), block.filled)
+            found = kernel.count_values(group_of, len(groups), block.values, block.present, rows_max)
+            texts = [_decimal(value) if named else "" for value in found.value.tolist()]
+            rows, counts = found.group_of, [Block(found.counts, found.present)]
+            if block.histograms is not None:
+                numbers, spelled = _numbered(block.histograms)
+                rest = rows_max - len(rows)
+                found = kernel.count_values(group_of, len(groups), numbers, block.histograms.present, rest)
+                texts += [spelled[int(number)] for number in found.value.tolist()]
+                rows = np.concatenate([rows, found.group_of])
+                counts.append(Block(found.counts, found.present))
+        run.control.hold(0, sum(each.size_bytes for each in counts))
+        labels = groups.take(rows.astype(np.int64))
+        labels = labels.with_column(label, np.arange(len(rows), dtype=np.int32), texts)
+        return Stream(labels, keep_flags(labels), iter(counts))
+
+
+def _numbered(cells: HistogramCells) -> tuple[Floats, list[str]]:
+    """A number in place of each histogram, equal for equal ones, and the texts that the numbers stand for."""
+    texts = kernel.histogram_texts(cells.flat())
+    number_of = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    values = np.zeros(cells.index.shape)
+    values[cells.present] = [number_of[text] for text in texts]
+    return values, list(number_of)
 
 
 def _decimal(value: float) -> str:

@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 
 from rondel.errors import ExecutionError
+from rondel.promql import kernel
 from rondel.promql.arithmetic import ARITHMETIC, COMPARISONS, TRIMS
 from rondel.promql.ast import Cardinality, Matching, Span
-from rondel.promql.matrix import Block, Bools, Floats, Grid
+from rondel.promql.matrix import Block, Bools, Floats, Grid, HistogramCells
 from rondel.promql.operators.match import Groups, Match, clash, group_rows, match_rows
 from rondel.promql.operators.node import (
     RESERVED,
@@ -25,6 +26,7 @@ from rondel.promql.operators.node import (
     drop_names,
     merge_rows,
 )
+from rondel.promql.operators.pairs import combine_histograms, note_types
 
 __all__ = ["Negate", "VectorScalar", "VectorVector"]
 
@@ -58,9 +60,18 @@ class Negate(RowWise):
 
     def open(self, run: Run) -> Stream:
         stream = self.child.open(run)
-        blocks = (Block(-block.values, block.present) for block in stream.blocks)
+        blocks = (Block(-block.values, block.present, _negated(block)) for block in stream.blocks)
         negated = Stream(stream.labels, stream.drop_name, blocks)
         return drop_names(run, negated, self.grid.count)
+
+
+def _negated(block: Block) -> HistogramCells | None:
+    if block.histograms is None:
+        return None
+    cells = block.histograms.compact()
+    return HistogramCells(
+        cells.index, kernel.histogram_scale(cells.pool, np.full(len(cells.pool), -1.0), False)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,7 @@ class VectorScalar(VectorNode):
     def open(self, run: Run) -> Stream:
         stream = self.vector.open(run)
         result = Stream(stream.labels, stream.drop_name, self._blocks(run, stream))
-        if self.op in COMPARISONS and not self.return_bool:
+        if (self.op in COMPARISONS and not self.return_bool) or self.op in TRIMS:
             return result
         return drop_names(run, result, self.grid.count)
 
@@ -100,17 +111,24 @@ class VectorScalar(VectorNode):
             left, right = (scalar, block.values) if self.swapped else (block.values, scalar)
             values, kept = combine(self.op, self.return_bool, left, right)
             if self.op in TRIMS and block.present.any():
-                note_trim(run, self.op, self.span)
+                note_types(run, self.op, "float", "float", self.span)
             if kept is None:
-                yield Block(values, block.present)
+                result = Block(values, block.present)
             else:
-                yield Block(block.values, block.present & kept)
+                result = Block(block.values, block.present & kept)
+            if block.histograms is None:
+                yield result
+            else:
+                yield from self._beside(run, result, block, scalar)
 
-
-def note_trim(run: Run, op: str, span: Span) -> None:
-    run.annotations.info(
-        f'incompatible sample types encountered for binary operator "{op}": float {op} float', span
-    )
+    def _beside(self, run: Run, result: Block, block: Block, scalar: Floats) -> Iterator[Block]:
+        """The result for floats with that for histograms."""
+        everywhere = np.ones_like(block.present)
+        other = Block(np.broadcast_to(scalar, everywhere.shape), everywhere)
+        left, right = (other, block) if self.swapped else (block, other)
+        mixed = combine_histograms(run, self.op, self.return_bool, left, right, self.span)
+        with run.pool(mixed):
+            yield result.beside(mixed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,42 +193,47 @@ class VectorVector(VectorNode):
     def _refuse_duplicates(self, run: Run, many: Stream, one: Stream, groups: Groups) -> None:
         """Raises ExecutionError for a one side that is not unique, before its many pairs are made."""
         with run.whole(one, self.grid.count) as one_block:
-            found = clash(groups.of_right, groups.groups, one_block.present)
+            found = clash(groups.of_right, groups.groups, one_block.filled)
             if found is None:
                 return
             for block in many.blocks:
                 run.control.check()
-                found.raise_where(block.present, one.labels, self.matching, self._swapped)
+                found.raise_where(block.filled, one.labels, self.matching, self._swapped)
 
     def _blocks(self, run: Run, many: Stream, one: Stream, match: Match) -> Iterator[Block]:
         steps = self.grid.count
         check = _Uniqueness(self, match, steps)
         with run.whole(one, steps) as one_block:
-            found = clash(match.group_of_one, match.groups, one_block.present)
+            found = clash(match.group_of_one, match.groups, one_block.filled)
             extra = _Fill(run, match, one_block)
             at = 0
             for block in many.blocks:
                 run.control.check()
                 if found is not None:
-                    found.raise_where(block.present, one.labels, self.matching, self._swapped)
+                    found.raise_where(block.filled, one.labels, self.matching, self._swapped)
                 rows = slice(*np.searchsorted(match.many, [at, at + len(block)]).tolist())
                 mine, theirs = block.take(match.many[rows] - at), one_block.take(match.one[rows])
-                check.add(match.group_of_many[match.many[rows]], mine.present & theirs.present)
+                check.add(match.group_of_many[match.many[rows]], mine.filled & theirs.filled)
                 extra.add(at, block)
                 at += len(block)
-                yield self._combine(run, mine, theirs)
-            yield from (self._combine(run, *sides) for sides in extra.blocks(check))
+                yield from self._combine(run, mine, theirs)
+            for sides in extra.blocks(check):
+                yield from self._combine(run, *sides)
 
-    def _combine(self, run: Run, many: Block, one: Block) -> Block:
+    def _combine(self, run: Run, many: Block, one: Block) -> Iterator[Block]:
         left, right = (one, many) if self._swapped else (many, one)
         present = left.present & right.present
         values, kept = combine(self.op, self.return_bool, left.values, right.values)
         if self.op in TRIMS and present.any():
-            note_trim(run, self.op, self.span)
-        if kept is None:
-            return Block(values, present)
+            note_types(run, self.op, "float", "float", self.span)
         # As in Prometheus, a filter passes on the value of the left-hand side, whichever side has the labels.
-        return Block(values, present & kept)
+        result = Block(values, present if kept is None else present & kept)
+        if left.histograms is None and right.histograms is None:
+            yield result
+            return
+        mixed = combine_histograms(run, self.op, self.return_bool, left, right, self.span)
+        with run.pool(mixed):
+            yield result.beside(mixed)
 
 
 class _Uniqueness:
@@ -243,14 +266,14 @@ class _Fill:
 
     def _nowhere(self) -> Bools:
         """bool[groups, steps], charged to the query."""
-        shape = self._match.groups, self._one.present.shape[1]
+        shape = self._match.groups, self._one.values.shape[1]
         self._run.control.hold(0, shape[0] * shape[1])
         return np.zeros(shape, dtype=np.bool_)
 
     def add(self, at: int, block: Block) -> None:
         if self._many_any is not None:
             groups = self._match.group_of_many[at : at + len(block)]
-            np.logical_or.at(self._many_any, groups, block.present)
+            np.logical_or.at(self._many_any, groups, block.filled)
         if self._match.fill_one is not None:
             self._run.control.hold(block.samples, block.size_bytes)
             self._kept.append(block)
@@ -259,17 +282,17 @@ class _Fill:
         match, one = self._match, self._one
         if match.fill_one is not None:
             one_any = self._nowhere()
-            np.logical_or.at(one_any, match.group_of_one, one.present)
+            np.logical_or.at(one_any, match.group_of_one, one.filled)
             at = 0
             for block in self._kept:
                 groups = match.group_of_many[at : at + len(block)]
-                present = block.present & ~one_any[groups]
-                check.add(groups, present)
+                alone = block.kept(~one_any[groups])
+                check.add(groups, alone.filled)
                 at += len(block)
-                yield Block(block.values, present), _filled(match.fill_one, present)
+                yield alone, _filled(match.fill_one, alone.filled)
         if match.fill_many is not None and self._many_any is not None:
-            present = one.present & ~self._many_any[match.group_of_one]
-            yield _filled(match.fill_many, present), Block(one.values, present)
+            alone = one.kept(~self._many_any[match.group_of_one])
+            yield _filled(match.fill_many, alone.filled), alone
 
 
 def _filled(value: float, present: Bools) -> Block:

@@ -1,4 +1,4 @@
-"""Functions of one value: mathematics, rounding, clamping, and the calendar."""
+"""Functions of one float: mathematics, rounding, clamping, and the calendar. Histograms are left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rondel.promql.matrix import Block, Floats, Grid
 from rondel.promql.operators.node import Node, RowWise, Run, ScalarNode, Stream, VectorNode, drop_names
 
-__all__ = ["CALENDAR", "PLAIN", "Clamp", "Map", "NoFloats", "NoStarts", "Round", "StepTimestamp", "civil"]
+__all__ = ["CALENDAR", "PLAIN", "Clamp", "Map", "NoStarts", "Round", "StepTimestamp", "civil"]
 
 SECONDS_OF_DAY = 86_400
 
@@ -208,25 +208,8 @@ class StepTimestamp(RowWise):
         stream = self.child.open(run)
         times_s = self.grid.times_ms() / 1000.0
         blocks = (
-            Block(np.broadcast_to(times_s, block.values.shape), block.present) for block in stream.blocks
+            Block(np.broadcast_to(times_s, block.values.shape), block.filled) for block in stream.blocks
         )
-        return drop_names(run, Stream(stream.labels, stream.drop_name, blocks), self.grid.count)
-
-
-@dataclass(frozen=True, slots=True)
-class NoFloats(RowWise):
-    """A function of histograms alone, such as `histogram_count`: floats give nothing."""
-
-    function: str
-    child: VectorNode
-    grid: Grid
-
-    def title(self) -> str:
-        return f"map {self.function}"
-
-    def open(self, run: Run) -> Stream:
-        stream = self.child.open(run)
-        blocks = (Block(block.values, np.zeros_like(block.present)) for block in stream.blocks)
         return drop_names(run, Stream(stream.labels, stream.drop_name, blocks), self.grid.count)
 
 

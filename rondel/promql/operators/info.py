@@ -99,6 +99,8 @@ class Info(VectorNode):
         codes, names = info.labels.column(METRIC_NAME)
         run.control.hold(0, (targets + 1) * steps * np.dtype(np.int32).itemsize * (len(names) + 1))
         with run.whole(info, steps) as times:
+            if times.histograms is not None:
+                raise ExecutionError("info sample should be float")
             for code in range(len(names)):
                 rows = np.flatnonzero(codes == code)
                 picks.append(newest(times.take(rows), rows, info_target[rows], targets + 1))
@@ -162,13 +164,13 @@ class _Join:
             self._check_picks(at, block, info)
             first, last = np.searchsorted(self.base, [at, at + len(block)]).tolist()
             rows = self.base[first:last]
-            present = block.present[rows - at]
             variant = self.variant[first:last]
-            present = present & (self.variants.at_steps[self.target_of[rows]] == variant[:, np.newaxis])
+            described = self.variants.at_steps[self.target_of[rows]] == variant[:, np.newaxis]
+            result = block.take(rows - at).kept(described)
             for row in clashes.keys() & range(first, last) if clashes else ():
-                if present[row - first].any():
+                if result.filled[row - first].any():
                     raise ExecutionError(f"conflicting label: {clashes[row]}")
-            yield Block(block.values[rows - at], present)
+            yield result
             at += len(block)
 
     def _check_picks(self, at: int, block: Block, info: LabelSets) -> None:
@@ -177,7 +179,7 @@ class _Join:
         for row, doubt in self.picks:
             if doubt is None:
                 continue
-            two = np.argwhere(block.present & (row[targets] != doubt.other[targets]))
+            two = np.argwhere(block.filled & (row[targets] != doubt.other[targets]))
             if len(two):
                 target, step = targets[two[0, 0]], two[0, 1]
                 time_ms = round(float(doubt.time_s[target, step]) * 1000)

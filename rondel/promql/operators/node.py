@@ -12,24 +12,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rondel.errors import ExecutionError
+from rondel.model.frame import HistogramSamples
 from rondel.model.labels import METRIC_NAME, LabelSets
 from rondel.promql import kernel
 from rondel.promql.annotations import Annotations
 from rondel.promql.control import Control
-from rondel.promql.matrix import Block, Bools, Floats, Grid, StepMatrix
+from rondel.promql.matrix import Block, Bools, Floats, Grid, HistogramCells, StepMatrix
 from rondel.promql.options import DELAYED_NAME_REMOVAL, START_TIMESTAMPS, EngineOptions
 from rondel.promql.result import QueryStats
 from rondel.storage import Costs, Select, Selection, Storage
 
+if TYPE_CHECKING:
+    from rondel._native import FrameArrays
+
 __all__ = [
     "CELL_BYTES",
     "RESERVED",
+    "SAME_LABELSET",
     "STALE_BITS",
     "Node",
     "RangeNode",
@@ -66,6 +71,23 @@ class Samples(NamedTuple):
     values: Floats
     starts_ms: NDArray[np.int64] | None = None
     """Only where the query is to look at them."""
+    histograms: HistogramSamples | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def floats(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """Offsets, times and values: what kernels of floats alone take."""
+        return self.offsets, self.timestamps_ms, self.values
+
+    @property
+    def arrays(self) -> FrameArrays:
+        """What kernels of floats and histograms take."""
+        own = self.histograms
+        packed = None if own is None else (own.offsets, own.timestamps_ms, own.starts_ms, own.values)
+        return self.offsets, self.timestamps_ms, self.values, self.starts_ms, packed
 
     def of_starts(self) -> Samples:
         """The samples with their starts in seconds for values; staleness markers stay."""
@@ -74,7 +96,7 @@ class Samples(NamedTuple):
         else:
             starts_s = self.starts_ms / 1000.0
         stale = self.values.view(np.uint64) == STALE_BITS
-        return Samples(self.offsets, self.timestamps_ms, np.where(stale, self.values, starts_s))
+        return self._replace(values=np.where(stale, self.values, starts_s))
 
 
 @dataclass(slots=True)
@@ -143,11 +165,18 @@ class Run:
             self.control.release(0, rows * steps * CELL_BYTES)
 
     @contextmanager
+    def pool(self, block: Block) -> Iterator[None]:
+        """The histograms that an operation made, charged to the query while the context lasts."""
+        size_bytes = 0 if block.histograms is None else self._held(block.histograms)
+        try:
+            yield
+        finally:
+            self.control.release(0, size_bytes)
+
+    @contextmanager
     def whole(self, stream: Stream, steps: int) -> Iterator[Block]:
         """All rows of a stream in memory, charged to the query while the context lasts."""
-        size_bytes = len(stream) * steps * CELL_BYTES
-        self.control.hold(0, size_bytes)
-        block = collect(stream, steps)
+        block, size_bytes = self._collect(stream, steps)
         samples = block.samples
         self.control.hold(samples, 0)
         try:
@@ -157,22 +186,30 @@ class Run:
 
     def matrix(self, stream: Stream, steps: int) -> StepMatrix:
         """As `whole`, held to the end of the query."""
-        self.control.hold(0, len(stream) * steps * CELL_BYTES)
-        block = collect(stream, steps)
+        block, _ = self._collect(stream, steps)
         self.control.hold(block.samples, 0)
         return StepMatrix(stream.labels, block, stream.drop_name)
 
+    def _collect(self, stream: Stream, steps: int) -> tuple[Block, int]:
+        """All blocks of a stream as one, and what it was charged: floats before, histograms as they come."""
+        size_bytes = len(stream) * steps * CELL_BYTES
+        self.control.hold(0, size_bytes)
+        values = np.empty((len(stream), steps), dtype=np.float64)
+        present = np.zeros((len(stream), steps), dtype=np.bool_)
+        parts: list[tuple[NDArray[np.int64], HistogramCells]] = []
+        at = 0
+        for block in stream.blocks:
+            values[at : at + len(block)] = block.values
+            present[at : at + len(block)] = block.present
+            if block.histograms is not None:
+                parts.append((np.arange(at, at + len(block)), block.histograms.compact()))
+                size_bytes += self._held(parts[-1][1])
+            at += len(block)
+        return Block(values, present, HistogramCells.joined(values.shape, parts)), size_bytes
 
-def collect(stream: Stream, steps: int) -> Block:
-    """All blocks of a stream as one."""
-    values = np.empty((len(stream), steps), dtype=np.float64)
-    present = np.zeros((len(stream), steps), dtype=np.bool_)
-    at = 0
-    for block in stream.blocks:
-        values[at : at + len(block)] = block.values
-        present[at : at + len(block)] = block.present
-        at += len(block)
-    return Block(values, present)
+    def _held(self, cells: HistogramCells) -> int:
+        self.control.hold(0, cells.size_bytes)
+        return cells.size_bytes
 
 
 class Node(ABC):
@@ -256,22 +293,28 @@ def merge_rows(run: Run, stream: Stream, steps: int, message: str = SAME_LABELSE
     drop_name = np.zeros(count, dtype=np.bool_)
     drop_name[row_of[stream.drop_name]] = True
     run.control.hold(0, count * steps * CELL_BYTES)
-    bits, present = np.zeros((count, steps), dtype=np.uint64), np.zeros((count, steps), dtype=np.bool_)
+    bits, filled = np.zeros((count, steps), dtype=np.uint64), np.zeros((count, steps), dtype=np.bool_)
+    parts: list[tuple[NDArray[np.int64], HistogramCells]] = []
     at = 0
     for block in stream.blocks:
         run.control.check()
         targets = row_of[at : at + len(block)]
         order = np.argsort(targets, kind="stable")
         rows, starts = np.unique(targets[order], return_index=True)
-        mine = block.present[order]
+        mine = block.filled[order]
         met = np.add.reduceat(mine, starts, axis=0, dtype=np.int32)
-        if (met > 1).any() or (present[rows] & (met > 0)).any():
+        if (met > 1).any() or (filled[rows] & (met > 0)).any():
             raise ExecutionError(message)
-        present[rows] |= met > 0
+        filled[rows] |= met > 0
         # At most one row has a sample in a cell, so that joining bits keeps it bit for bit.
         mine_bits = np.where(mine, block.values[order].view(np.uint64), np.uint64(0))
         bits[rows] |= np.bitwise_or.reduceat(mine_bits, starts, axis=0)
+        if block.histograms is not None:
+            parts.append((targets.astype(np.int64), block.histograms.compact()))
+            run.control.hold(0, parts[-1][1].size_bytes)
         at += len(block)
-    merged = Block(bits.view(np.float64), present)
+    histograms = HistogramCells.joined((count, steps), parts)
+    present = filled if histograms is None else filled & ~histograms.present
+    merged = Block(bits.view(np.float64), present, histograms)
     run.control.hold(merged.samples, 0)
     return Stream(stream.labels.take(first.astype(np.int64)), drop_name, iter([merged]))

@@ -12,8 +12,9 @@ from rondel.errors import ExecutionError
 from rondel.promql import kernel
 from rondel.promql.annotations import format_g
 from rondel.promql.ast import Span
-from rondel.promql.matrix import Block, Bools, Floats, Grid
+from rondel.promql.matrix import Block, Bools, Floats, Grid, StepMatrix
 from rondel.promql.operators.aggregate import Grouping
+from rondel.promql.operators.histogramgroups import note_ignored
 from rondel.promql.operators.node import Node, Run, ScalarNode, Stream, VectorNode
 
 __all__ = ["Limit", "LimitRatio", "Rank"]
@@ -39,13 +40,19 @@ class Rank(VectorNode):
     child: VectorNode
     grid: Grid
     largest: bool
+    span: Span = field(compare=False)
+    """of what is ranked"""
 
     @property
     def ordered(self) -> bool:
         return True
 
+    @property
+    def _op(self) -> str:
+        return "topk" if self.largest else "bottomk"
+
     def title(self) -> str:
-        return f"{'topk' if self.largest else 'bottomk'}{self.grouping}"
+        return f"{self._op}{self.grouping}"
 
     def children(self) -> Sequence[Node]:
         return (self.param, self.child)
@@ -57,6 +64,7 @@ class Rank(VectorNode):
             return Stream(stream.labels, stream.drop_name, self._blocks(run, stream, group_of, len(labels)))
         matrix = run.matrix(stream, 1)
         present = self._mask(run, matrix.block, group_of, len(labels))
+        matrix = StepMatrix(matrix.labels, matrix.block.floats(), matrix.drop_name)
         rows = np.flatnonzero(present[:, 0])
         keys = matrix.block.values[rows, 0] * (-1.0 if self.largest else 1.0)
         # NaN goes last whatever the direction: lexsort puts it there.
@@ -69,6 +77,8 @@ class Rank(VectorNode):
 
     def _mask(self, run: Run, block: Block, group_of: NDArray[np.int32], groups: int) -> Bools:
         k = np.clip(counts(self.param.values(run)), 0, len(block))
+        if block.histograms is not None and (block.histograms.present & (k >= 1)).any():
+            note_ignored(run, self._op, self.span)
         return kernel.topk(group_of, groups, k, block.values, block.present, self.largest)
 
 
@@ -95,7 +105,7 @@ class Limit(VectorNode):
     def _blocks(self, run: Run, stream: Stream, group_of: NDArray[np.int32], groups: int) -> Iterator[Block]:
         k = counts(self.param.values(run))
         with run.whole(stream, self.grid.count) as block:
-            yield Block(block.values, kernel.limitk(group_of, groups, k, block.values, block.present))
+            yield block.kept(kernel.limitk(group_of, groups, k, block.values, block.filled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,7 @@ class LimitRatio(VectorNode):
             rows = place[at : at + len(block), np.newaxis]
             chosen = np.where(ratio >= 0, rows < ratio, rows >= 1.0 + ratio)
             at += len(block)
-            yield Block(block.values, block.present & chosen)
+            yield block.kept(chosen)
 
     def _ratio(self, run: Run) -> Floats:
         ratio = self.param.values(run)

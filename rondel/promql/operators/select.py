@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 
+from rondel.model.frame import HistogramSamples
 from rondel.model.labels import Matchers
-from rondel.promql import extended, kernel
-from rondel.promql.ast import LabelMatcher
-from rondel.promql.matrix import Block, Grid
+from rondel.promql import extended, extended_histograms, kernel
+from rondel.promql.ast import LabelMatcher, Span
+from rondel.promql.hints import untold_resets
+from rondel.promql.matrix import Block, Floats, Grid, HistogramCells
+from rondel.promql.notes import tell_rows
 from rondel.promql.operators.node import (
     RangeNode,
     RangeStream,
@@ -61,14 +64,17 @@ class Source:
             began = time.perf_counter()
             frame = selection.read(at, stop)
             run.stats.read_s += time.perf_counter() - began
-            samples = len(frame.values)
+            samples = frame.samples
             run.stats.samples_read += samples
             run.stats.bytes_read += frame.size_bytes
             run.control.read(samples, frame.size_bytes)
             run.control.hold(samples, frame.size_bytes)
             try:
                 starts_ms = frame.starts_ms if run.start_timestamps else None
-                yield Samples(frame.offsets, frame.timestamps_ms, frame.values, starts_ms)
+                histograms = frame.histograms
+                if histograms is not None and not run.start_timestamps:
+                    histograms = replace(histograms, starts_ms=None)
+                yield Samples(frame.offsets, frame.timestamps_ms, frame.values, starts_ms, histograms)
             finally:
                 run.control.release(samples, frame.size_bytes)
             rows = max(1, BATCH_SAMPLES * (stop - at) // max(1, samples))
@@ -100,6 +106,9 @@ class InstantSelect(VectorNode):
     take: Take = Take.VALUE
     smoothed: bool = False
     """interpolate between the samples around a step"""
+    resets: bool = False
+    """tell of the resets that are stored, see `untold_resets`"""
+    span: Span = field(default=Span(0, 0), compare=False)
 
     def title(self) -> str:
         what = "select smoothed" if self.smoothed else _TITLES[self.take]
@@ -109,33 +118,65 @@ class InstantSelect(VectorNode):
         selection = self.source.select(run)
         labels = selection.labels
         blocks = self._interpolated(run, selection) if self.smoothed else self.blocks(run, selection)
-        stream = Stream(labels, keep_flags(labels), blocks)
-        return stream if self.take is Take.VALUE else drop_names(run, stream, self.grid.count)
+        if self.take is Take.VALUE:
+            return Stream(labels, keep_flags(labels), blocks)
+        taken = (Block(block.values, block.filled) for block in blocks)
+        return drop_names(run, Stream(labels, keep_flags(labels), taken), self.grid.count)
 
     def blocks(self, run: Run, selection: Selection) -> Iterator[Block]:
-        """Values (or times) of the selected series, before anything is done to their names."""
-        for samples in self.source.batches(run, selection, self.window.count):
-            rows = len(samples.offsets) - 1
-            with run.cells(rows, self.window.count):
-                yield self._block(rows, samples)
+        """Values of the selected series, before anything is done to their names.
 
-    def _block(self, rows: int, samples: Samples) -> Block:
+        What is taken of a sample that is not its value stands in `values` also where a histogram is.
+        """
+        for samples in self.source.batches(run, selection, self.window.count):
+            with run.cells(samples.rows, self.window.count):
+                yield self._block(samples)
+
+    def _block(self, samples: Samples) -> Block:
         steps = self.window
         pinned = steps.step_ms == 0 and steps.count > 1
+        times = steps.start_ms, steps.step_ms, 1 if pinned else steps.count, self.lookback_ms
         arrays = samples.of_starts() if self.take is Take.START else samples
-        cells = *arrays[:3], steps.start_ms, steps.step_ms, 1 if pinned else steps.count, self.lookback_ms
-        if self.take is Take.VALUE and not pinned:
-            return Block.deferred(rows, kernel.InstantCells(*cells))
-        pick = kernel.instant_timestamps if self.take is Take.TIME else kernel.instant
-        values, present = pick(*cells)
-        if not pinned:
-            return Block(values, present)
-        return Block(np.repeat(values, steps.count, axis=1), np.repeat(present, steps.count, axis=1))
+        if samples.histograms is not None:
+            block = self._mixed(arrays, samples.histograms, times)
+        elif self.take is Take.TIME:
+            block = Block(*kernel.instant_timestamps(*samples.floats, *times))
+        else:
+            block = Block.deferred(samples.rows, kernel.InstantCells(*arrays.floats, *times))
+        return block.repeated(steps.count) if pinned else block
+
+    def _mixed(
+        self, samples: Samples, histograms: HistogramSamples, times: tuple[int, int, int, int]
+    ) -> Block:
+        values, present, index, times_s = kernel.instant_mixed(samples.arrays, *times)
+        if self.take is Take.TIME:
+            values = times_s
+        elif self.take is Take.START:
+            values = np.where(index >= 0, _starts_s(histograms)[index], values)
+        pool = histograms.values if self.resets else untold_resets(histograms.values)
+        return Block(values, present, HistogramCells(index, pool))
 
     def _interpolated(self, run: Run, selection: Selection) -> Iterator[Block]:
+        at = 0
         for samples in self.source.batches(run, selection, self.window.count):
-            with run.cells(len(samples.offsets) - 1, self.window.count):
-                yield extended.instant(samples, self.window, self.lookback_ms)
+            with run.cells(samples.rows, self.window.count):
+                if samples.histograms is None:
+                    block = extended.instant(samples, self.window, self.lookback_ms)
+                else:
+                    block, notes = extended_histograms.instant(samples, self.window, self.lookback_ms)
+                    rows = np.arange(at, at + samples.rows)
+                    tell_rows(run.annotations, notes, selection.labels.take(rows), self.span)
+                at += samples.rows
+                with run.pool(block):
+                    yield block
+
+
+def _starts_s(histograms: HistogramSamples) -> Floats:
+    """float64[k]: the start of each sample in seconds, 0 where it has none."""
+    if histograms.starts_ms is None:
+        return np.zeros(len(histograms.values))
+    starts_s: Floats = histograms.starts_ms / 1000.0
+    return starts_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +191,8 @@ class RangeSelect(RangeNode):
     """`anchored` or `smoothed` where windows reach beyond their edges"""
     lookback_ms: int = 0
     """how far they reach"""
+    resets: bool = False
+    """as in `InstantSelect`"""
 
     def title(self) -> str:
         return f"select {self.mode or 'range'} {self.source}"

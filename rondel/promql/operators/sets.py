@@ -28,7 +28,7 @@ class _Presence:
 
     def add(self, block: Block) -> None:
         rows = self._group_of[self._at : self._at + len(block)]
-        self._aggregator.add(rows, block.values, block.present)
+        self._aggregator.add(rows, block.values, block.filled)
         self._at += len(block)
 
     def finish(self) -> Bools:
@@ -77,7 +77,7 @@ class SetOperator(VectorNode):
         at = 0
         for block in left.blocks:
             run.control.check()
-            yield Block(block.values, block.present & mask[left_group[at : at + len(block)]])
+            yield block.kept(mask[left_group[at : at + len(block)]])
             at += len(block)
 
     def _union(
@@ -91,5 +91,5 @@ class SetOperator(VectorNode):
         at = 0
         for block in right.blocks:
             run.control.check()
-            yield Block(block.values, block.present & mask[right_group[at : at + len(block)]])
+            yield block.kept(mask[right_group[at : at + len(block)]])
             at += len(block)

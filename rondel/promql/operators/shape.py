@@ -36,10 +36,7 @@ class Once(VectorNode):
         for block in stream.blocks:
             for at in range(0, len(block), rows):
                 run.control.check()
-                yield Block(
-                    np.repeat(block.values[at : at + rows], steps, axis=1),
-                    np.repeat(block.present[at : at + rows], steps, axis=1),
-                )
+                yield block.take(np.arange(at, min(at + rows, len(block)))).repeated(steps)
 
 
 @dataclass(frozen=True, slots=True)

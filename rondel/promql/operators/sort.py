@@ -19,7 +19,7 @@ INEFFECTIVE = "sort is ineffective for range queries since results are always or
 
 @dataclass(frozen=True, slots=True)
 class SortByValue(VectorNode):
-    """Ascending or descending by value, NaN last either way, ties by labels."""
+    """Ascending or descending by value, NaN last either way, ties by labels; histograms have no place."""
 
     child: VectorNode
     descending: bool
@@ -38,6 +38,7 @@ class SortByValue(VectorNode):
 
     def open(self, run: Run) -> Stream:
         stream = self.child.open(run)
+        stream.blocks = (block.floats() for block in stream.blocks)
         if self.grid.count > 1:
             run.annotations.warn(INEFFECTIVE, self.span)
             return stream
@@ -81,7 +82,7 @@ class SortByLabel(VectorNode):
 
 def _ordered(run: Run, stream: Stream, order: Callable[[StepMatrix], NDArray[np.int64]]) -> Stream:
     matrix = run.matrix(stream, 1)
-    matrix = matrix.take(np.flatnonzero(matrix.block.present[:, 0]))
+    matrix = matrix.take(np.flatnonzero(matrix.block.filled[:, 0]))
     matrix = matrix.take(matrix.labels.sort_order())
     matrix = matrix.take(order(matrix))
     return Stream(matrix.labels, matrix.drop_name, iter([matrix.block]))

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rondel.model.frame import HistogramSamples
 from rondel.model.labels import LabelSets
-from rondel.promql.matrix import Grid
+from rondel.promql.hints import unrelated
+from rondel.promql.matrix import Bools, Grid
 from rondel.promql.operators.node import (
     CELL_BYTES,
     Node,
@@ -22,6 +25,8 @@ from rondel.promql.operators.node import (
 )
 
 __all__ = ["Subquery", "inner_grid"]
+
+Times = NDArray[np.int64]
 
 
 def inner_grid(window: Grid, range_ms: int, step_ms: int) -> Grid:
@@ -56,7 +61,17 @@ class Subquery(RangeNode):
     def _batches(self, stream: Stream) -> Iterator[Samples]:
         times_ms = self.child.grid.times_ms()
         for block in stream.blocks:
-            offsets = np.zeros(len(block) + 1, dtype=np.int64)
-            np.cumsum(np.count_nonzero(block.present, axis=1), out=offsets[1:])
-            columns = np.nonzero(block.present)[1]
-            yield Samples(offsets, times_ms[columns], block.values[block.present])
+            offsets, at_ms = _flat(block.present, times_ms)
+            own = block.histograms
+            histograms = None
+            if own is not None:
+                # What a hint speaks of may be no step of the subquery, or the same sample at the step before.
+                histograms = HistogramSamples(*_flat(own.present, times_ms), unrelated(own.flat()))
+            yield Samples(offsets, at_ms, block.values[block.present], histograms=histograms)
+
+
+def _flat(present: Bools, times_ms: Times) -> tuple[Times, Times]:
+    """Offsets and times of the cells that are present."""
+    offsets = np.zeros(len(present) + 1, dtype=np.int64)
+    np.cumsum(np.count_nonzero(present, axis=1), out=offsets[1:])
+    return offsets, times_ms[np.nonzero(present)[1]]

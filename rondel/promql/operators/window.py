@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rondel.errors import ExecutionError
 from rondel.model.labels import METRIC_NAME, LabelSets
-from rondel.promql import extended, kernel
+from rondel.promql import extended, extended_histograms, kernel
 from rondel.promql.annotations import format_g
 from rondel.promql.ast import Span
-from rondel.promql.matrix import Block, Floats, Grid
+from rondel.promql.hints import untold_resets
+from rondel.promql.matrix import Block, Floats, Grid, HistogramCells
+from rondel.promql.notes import AGGREGATION, SUBTRACTION, tell_rows
 from rondel.promql.operators.node import (
     Node,
     RangeNode,
@@ -31,6 +33,9 @@ from rondel.promql.quote import quote
 __all__ = ["Window", "warn_quantile"]
 
 KEEPS_NAME = frozenset({"first_over_time", "last_over_time"})
+AGGREGATES = frozenset({"avg_over_time", "sum_over_time"})
+COMPARES = frozenset({"changes", "delta", "idelta", "increase", "irate", "rate", "resets"})
+"""Functions that need to know of every reset, and give no hint of it away."""
 COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
 
 
@@ -77,12 +82,16 @@ class Window(VectorNode):
         at = 0
         for samples in source.batches:
             run.control.check()
-            with run.cells(len(samples.offsets) - 1, window.count):
-                block = self._block(samples, window, args)
+            with run.cells(samples.rows, window.count):
+                if samples.histograms is None:
+                    block = self._block(samples, window, args)
+                else:
+                    block = self._mixed(run, at, samples, source.labels, args)
                 names.check(at, block)
                 overlaps.check(at, samples)
                 at += len(block)
-                yield block
+                with run.pool(block):
+                    yield block
         overlaps.tell(run)
 
     def _block(self, samples: Samples, window: Grid, args: list[Floats]) -> Block:
@@ -93,11 +102,40 @@ class Window(VectorNode):
             )
         steps = window.start_ms, window.step_ms, window.count
         if args:
-            return Block(*kernel.window(self.function, *samples[:3], *steps, child.range_ms, args))
-        rows = len(samples.offsets) - 1
+            return Block(*kernel.window(self.function, *samples.floats, *steps, child.range_ms, args))
         starts_ms = samples.starts_ms if self.function in kernel.STARTED else None
-        cells = kernel.WindowCells(self.function, *samples[:3], *steps, child.range_ms, starts_ms)
-        return Block.deferred(rows, cells)
+        cells = kernel.WindowCells(self.function, *samples.floats, *steps, child.range_ms, starts_ms)
+        return Block.deferred(samples.rows, cells)
+
+    def _mixed(self, run: Run, at: int, samples: Samples, labels: LabelSets, args: list[Floats]) -> Block:
+        """As `_block` for the rows from `at` on, some of which have histograms."""
+        child, window = self.child, self.child.window
+        if isinstance(child, RangeSelect) and child.mode:
+            block, notes = extended_histograms.window(
+                self.function, child.mode, samples, window, child.range_ms, child.lookback_ms
+            )
+        else:
+            steps = window.start_ms, window.step_ms, window.count
+            arrays = self._told(samples).arrays
+            values, present, index, pool, notes = kernel.window_mixed(
+                self.function, arrays, *steps, child.range_ms, args
+            )
+            block = Block(values, present, HistogramCells(index, pool))
+        rows = np.arange(at, at + samples.rows)
+        operation = AGGREGATION if self.function in AGGREGATES else SUBTRACTION
+        tell_rows(run.annotations, notes, labels.take(rows), self.span, operation)
+        return block
+
+    def _told(self, samples: Samples) -> Samples:
+        """The samples with the hints that this function's results may have."""
+        histograms, child = samples.histograms, self.child
+        if (
+            histograms is None
+            or self.function in COMPARES
+            or (isinstance(child, RangeSelect) and child.resets)
+        ):
+            return samples
+        return samples._replace(histograms=replace(histograms, values=untold_resets(histograms.values)))
 
 
 def _check_factor(name: str, factors: Floats) -> None:
@@ -147,7 +185,7 @@ class _OverlapCheck:
             return
         window = self._node.child.window
         steps = window.start_ms, window.step_ms, window.count
-        windows = kernel.start_overlaps(*samples[:3], samples.starts_ms, *steps, self._node.child.range_ms)
+        windows = kernel.start_overlaps(*samples.floats, samples.starts_ms, *steps, self._node.child.range_ms)
         self._counts.update({at + int(row): int(windows[row]) for row in np.flatnonzero(windows)})
 
     def tell(self, run: Run) -> None:
