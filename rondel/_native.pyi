@@ -564,7 +564,9 @@ class WriteBatch:
     @property
     def size_bytes(self) -> int: ...
     @property
-    def exemplars_dropped(self) -> int: ...
+    def metadata_count(self) -> int: ...
+    @property
+    def exemplars_dropped(self) -> list[tuple[str, str, int]]: ...
     @property
     def rejections(self) -> list[tuple[str, str, int]]: ...
     def metadata(self) -> list[tuple[str, str, str, str]]: ...
@@ -576,23 +578,26 @@ class WriteBatch:
 
 @final
 class WriteDecoder:
-    """Decodes remote-write 1.0 bodies under one set of limits."""
+    """Decodes remote-write bodies under one set of limits."""
 
     def __new__(
         cls,
         *,
         message_size_bytes_max: int,
         samples_max: int,
+        exemplars_max: int,
         metadata_max: int,
+        symbols_max: int,
         label_name_bytes_max: int,
         label_value_bytes_max: int,
         labels_per_series_max: int,
+        histogram_buckets_max: int,
         metadata_bytes_max: int,
         creation_grace_ms: int,
         cache_series: int,
         cache_seed: int,
     ) -> WriteDecoder: ...
-    def decode(self, body: bytes, now_ms: int) -> WriteBatch: ...
+    def decode(self, body: bytes, now_ms: int, version: int = 1) -> WriteBatch: ...
     def cache_stats(self) -> tuple[int, int, int]: ...
 
 def snappy_compress(data: bytes) -> bytes: ...

@@ -8,6 +8,7 @@ from the body of a remote-write request.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from rondel._native import WriteBatch, WriteDecoder
@@ -17,6 +18,7 @@ __all__ = [
     "Decoder",
     "PushResult",
     "Rejection",
+    "Version",
     "WriteBatch",
     "WriteLimits",
     "Written",
@@ -28,6 +30,13 @@ _MESSAGE_SIZE_BYTES_MAX: Final = 1 << 30
 """Positions in a message are 32 bits wide."""
 
 
+class Version(IntEnum):
+    """Of the remote-write protocol."""
+
+    V1 = 1
+    V2 = 2
+
+
 class Rejection(NamedTuple):
     """Samples of a push that break a rule and were left out, while the rest was written."""
 
@@ -36,7 +45,7 @@ class Rejection(NamedTuple):
     message: str
     """The text of the first of them."""
     samples: int
-    """How many were left out for this reason."""
+    """How many were left out for this reason: floats and histograms."""
 
 
 class Written(NamedTuple):
@@ -65,6 +74,8 @@ class WriteLimits:
     """Bytes of UTF-8 of a label value; the metric name is one."""
     max_label_names_per_series: int = 30
     """Labels of a series, its name among them."""
+    max_native_histogram_buckets: int = 10_000
+    """Buckets of a native histogram, positive and negative together; also its spans, and custom bounds."""
     max_metadata_length: int = 1024
     """Bytes of a metric name, help or unit; longer help is cut, the others are refused."""
     creation_grace_period_ms: int = 600_000
@@ -72,7 +83,11 @@ class WriteLimits:
     message_size_bytes_max: int = 32 << 20
     """Size of a request after decompression; a larger one is refused."""
     samples_per_request_max: int = 2_000_000
-    """Samples of one request."""
+    """Samples of one request, floats and histograms; its histograms may have four times as many buckets."""
+    exemplars_per_request_max: int = 100_000
+    """Exemplars of one request."""
+    symbols_per_request_max: int = 1_000_000
+    """Distinct strings of one remote-write 2.0 request."""
     metadata_per_request_max: int = 100_000
     """Entries of metadata of one request."""
 
@@ -97,7 +112,7 @@ class CacheStats(NamedTuple):
 
 
 class Decoder:
-    """Turns remote-write 1.0 bodies into batches. Safe to use from several threads.
+    """Turns remote-write bodies into batches. Safe to use from several threads.
 
     It remembers the labels of up to twice `cache_series` series, at 38 to 48 bytes each, so that a
     series is parsed and validated only when it is new. `seed` must be secret where tenants do not
@@ -109,22 +124,25 @@ class Decoder:
         self._native = WriteDecoder(
             message_size_bytes_max=limits.message_size_bytes_max,
             samples_max=limits.samples_per_request_max,
+            exemplars_max=limits.exemplars_per_request_max,
             metadata_max=limits.metadata_per_request_max,
+            symbols_max=limits.symbols_per_request_max,
             label_name_bytes_max=limits.max_label_name_length,
             label_value_bytes_max=limits.max_label_value_length,
             labels_per_series_max=limits.max_label_names_per_series,
+            histogram_buckets_max=limits.max_native_histogram_buckets,
             metadata_bytes_max=limits.max_metadata_length,
             creation_grace_ms=limits.creation_grace_period_ms,
             cache_series=cache_series,
             cache_seed=seed,
         )
 
-    def decode(self, body: bytes, now_ms: int) -> WriteBatch:
+    def decode(self, body: bytes, now_ms: int, version: Version = Version.V1) -> WriteBatch:
         """The batch of one snappy body, without the series and samples that its `rejections` count.
 
         Raises InvalidData when the body as a whole cannot be used: damaged, or larger than allowed.
         """
-        return self._native.decode(body, now_ms)
+        return self._native.decode(body, now_ms, version)
 
     def cache_stats(self) -> CacheStats:
         return CacheStats(*self._native.cache_stats())

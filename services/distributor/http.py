@@ -2,7 +2,8 @@
 
 Headers are judged before a byte of the body is read, and the body is bounded while it arrives. What a
 status promises: 204, all is durable; 400, all that did not break a rule is durable; 5xx and 429, send it
-again. Bodies of answers are plain text, which is what senders log.
+again. Every answer to remote write 2.0 says in headers how much was written, once its content type was
+understood. Bodies of answers are plain text, which is what senders log.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import math
 import random
 import time
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -25,7 +27,7 @@ from rondel.errors import (
     text_with_id,
 )
 from rondel.model.tenant import TENANT_HEADER, tenant_of
-from rondel.model.write import PushResult
+from rondel.model.write import PushResult, Version, Written
 from rondel.runtime import logs
 from rondel.runtime.router import Route, raw
 from services.distributor.push import Distributor
@@ -43,8 +45,20 @@ _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 _NO_CONTENT: Final[Message] = {"type": "http.response.start", "status": 204, "headers": []}
 _END: Final[Message] = {"type": "http.response.body", "body": b""}
 _ALLOW: Final = [(b"allow", b"POST")]
+_MESSAGES: Final = {"prometheus.WriteRequest": Version.V1, "io.prometheus.write.v2.Request": Version.V2}
+_WRITTEN: Final = tuple(
+    f"x-prometheus-remote-write-{kind}-written".encode() for kind in ("samples", "histograms", "exemplars")
+)
 _SHOWN_MAX: Final = 100
 """Characters of a refused header that the answer quotes."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What is known of a request so far."""
+
+    version: Version = Version.V1
+    written: Written = field(default_factory=Written)
 
 
 class _ClientGone(Exception):
@@ -68,11 +82,12 @@ class WriteApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = time.perf_counter()
+        asked = _Asked()
         try:
             if scope["method"] != "POST":
                 status, text, headers = 405, f"{scope['method']} is not allowed here, only POST", _ALLOW
             else:
-                status, text, headers = await self._write(scope, receive)
+                status, text, headers = await self._write(scope, receive, asked)
         except _ClientGone:
             self._metrics.count_request(499)
             return
@@ -84,22 +99,25 @@ class WriteApp:
         except Exception as error:
             _log.error("write failed", error=error)
             status, text, headers = 500, "internal error; the server's log has the details", []
+        if asked.version is Version.V2:
+            headers = headers + _written_headers(asked.written)
         self._metrics.count_request(status)
         self._metrics.duration.observe(time.perf_counter() - started_s)
         await _answer(send, status, text, headers)
 
-    async def _write(self, scope: Scope, receive: Receive) -> tuple[int, str, Headers]:
-        tenant = self._judge_headers(scope)
+    async def _write(self, scope: Scope, receive: Receive, asked: _Asked) -> tuple[int, str, Headers]:
+        tenant = self._judge_headers(scope, asked)
         body = await self._read(receive)
         try:
             self._metrics.body_bytes.value += len(body)
-            result = await self._distributor.push(tenant, body)
+            result = await self._distributor.push(tenant, body, asked.version)
+            asked.written = result.accepted
         finally:
             self._inflight.give(len(body))
         return (400, _rejections_text(result), []) if result.rejections else (204, "", [])
 
-    def _judge_headers(self, scope: Scope) -> str:
-        """The tenant; raises before anything of the body is read."""
+    def _judge_headers(self, scope: Scope, asked: _Asked) -> str:
+        """The tenant; raises before anything of the body is read. Notes the version that is spoken."""
         content_type = content_encoding = content_length = b""
         tenant = None
         for name, value in scope["headers"]:
@@ -112,8 +130,9 @@ class WriteApp:
             elif name == _TENANT:
                 again = "" if tenant is None else f"{tenant}, "  # as HTTP joins them; two name no tenant
                 tenant = again + value.decode("latin-1")
-        _judge_content_type(content_type)
+        version = _version_of(content_type)
         _judge_content_encoding(content_encoding)
+        asked.version = version
         named = tenant_of(tenant, tenancy=self._tenancy)
         if content_length.isdigit():
             self._judge_size(int(content_length))
@@ -167,14 +186,17 @@ def routes(app: WriteApp) -> list[Route]:
     return [raw(path, app) for path in PATHS]
 
 
-def _judge_content_type(value: bytes) -> None:
-    if problem := _content_type_problem(value):
-        raise UnsupportedMedia(problem)
+def _version_of(content_type: bytes) -> Version:
+    """Raises UnsupportedMedia."""
+    version = _spoken(content_type)
+    if isinstance(version, str):
+        raise UnsupportedMedia(version)
+    return version
 
 
 @lru_cache(maxsize=64)
-def _content_type_problem(value: bytes) -> str | None:
-    """None for remote write 1.0, which a missing header means too. Spaces around parameters are fine."""
+def _spoken(value: bytes) -> Version | str:
+    """The version, or why there is none. A missing header means 1.0. Spaces and quotes are fine."""
     text = value.decode("latin-1")
     kind, *parameters = [part.strip() for part in text.split(";")]
     if kind.lower() not in ("", "application/x-protobuf"):
@@ -182,12 +204,12 @@ def _content_type_problem(value: bytes) -> str | None:
     for parameter in parameters:
         name, _, message = (part.strip() for part in parameter.partition("="))
         message = message.strip('"')
-        if name.lower() != "proto" or message == "prometheus.WriteRequest":
-            continue
-        if message == "io.prometheus.write.v2.Request":
-            return "remote write 2.0 is not spoken here yet; set protobuf_message to prometheus.WriteRequest"
-        return f"message {message[:_SHOWN_MAX]!r} is not spoken here, only prometheus.WriteRequest"
-    return None
+        if name.lower() == "proto":
+            known = ", ".join(_MESSAGES)
+            return (
+                _MESSAGES.get(message) or f"message {message[:_SHOWN_MAX]!r} is not spoken here, only {known}"
+            )
+    return Version.V1
 
 
 def _judge_content_encoding(value: bytes) -> None:
@@ -206,12 +228,17 @@ def _rejections_text(result: PushResult) -> str:
     first = result.rejections[0]
     counts = ", ".join(f"{one.samples} {one.id}" for one in result.rejections)
     text = text_with_id(first.message, first.id)
-    return f"{text}; samples left out: {counts}; samples written: {result.accepted.samples}"
+    samples = result.accepted.samples + result.accepted.histograms
+    return f"{text}; samples left out: {counts}; samples written: {samples}"
+
+
+def _written_headers(written: Written) -> Headers:
+    return [(name, str(count).encode()) for name, count in zip(_WRITTEN, written, strict=True)]
 
 
 async def _answer(send: Send, status: int, text: str, headers: Headers) -> None:
     if status == 204:
-        await send(_NO_CONTENT)
+        await send({**_NO_CONTENT, "headers": headers} if headers else _NO_CONTENT)
         await send(_END)
         return
     body = text.encode()

@@ -26,9 +26,11 @@ class Metrics:
         self._registry = registry
         self._requests = tallies("requests", "Write requests by the status of their answer.", "status")
         self._discarded = tallies("discarded_samples", "Samples left out, by error id.", "reason")
+        self._dropped = tallies("discarded_exemplars", "Exemplars left out, by error id.", "reason")
         self.samples = tally("received_samples", "Samples in requests, those left out included.")
+        self.histograms = tally("histograms", "Native histograms handed on; they count as samples too.")
+        self.exemplars = tally("exemplars", "Exemplars handed on.")
         self.metadata = tally("metadata", "Metadata entries handed on.")
-        self.exemplars = tally("discarded_exemplars", "Exemplars that came; they are not stored.")
         self.body_bytes = tally("received_bytes", "Bytes of request bodies as they were on the wire.")
         self.duration = Timing(
             "rondel_distributor_request_duration_seconds",
@@ -45,6 +47,9 @@ class Metrics:
 
     def count_discarded(self, id: str, samples: int) -> None:
         self._discarded.add(id.replace("-", "_"), samples)
+
+    def count_dropped_exemplars(self, id: str, exemplars: int) -> None:
+        self._dropped.add(id.replace("-", "_"), exemplars)
 
     def watch(
         self,

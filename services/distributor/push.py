@@ -12,7 +12,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 
 from rondel.errors import RateLimited, Unavailable, text_with_id
-from rondel.model.write import Decoder, PushResult, WriteBatch, Written, rejections_of
+from rondel.model.write import Decoder, PushResult, Version, WriteBatch, Written, rejections_of
 from rondel.runtime.clock import Clock
 from services.distributor.config import Config
 from services.distributor.metrics import Metrics
@@ -81,15 +81,15 @@ class Distributor:
             lambda: self.inflight.size_bytes, lambda: self.inflight.requests, self._decoder.cache_stats
         )
 
-    async def push(self, tenant: str, body: bytes) -> PushResult:
-        """Writes one remote-write 1.0 body.
+    async def push(self, tenant: str, body: bytes, version: Version = Version.V1) -> PushResult:
+        """Writes one remote-write body.
 
         Raises InvalidData when nothing of it can be used, RateLimited over the tenant's quota, and
         Unavailable when this process or the ingester has no room; nothing is promised then.
         """
         self.inflight.enter()
         try:
-            batch = await self._decode(body)
+            batch = await self._decode(body, version)
             size_bytes = batch.size_bytes
             self.inflight.take(size_bytes)
             try:
@@ -99,16 +99,16 @@ class Distributor:
         finally:
             self.inflight.leave()
 
-    async def _decode(self, body: bytes) -> WriteBatch:
+    async def _decode(self, body: bytes, version: Version) -> WriteBatch:
         now_ms = self._clock.now_ms()
         if len(body) < self.config.thread_body_bytes_min:
-            return self._decoder.decode(body, now_ms)
-        return await asyncio.to_thread(self._decoder.decode, body, now_ms)
+            return self._decoder.decode(body, now_ms, version)
+        return await asyncio.to_thread(self._decoder.decode, body, now_ms, version)
 
     async def _push(self, tenant: str, batch: WriteBatch) -> PushResult:
         rejections = rejections_of(batch)
-        samples = batch.sample_count
-        metadata = len(batch.metadata())
+        samples = batch.sample_count + batch.histogram_count
+        metadata = batch.metadata_count
         self.metrics.samples.value += samples + sum([one.samples for one in rejections])
         self._check_rate(tenant, samples)
         accepted = Written()
@@ -118,8 +118,12 @@ class Distributor:
             rejections += result.rejections
         if metadata:
             self.metrics.metadata.value += metadata
-        if batch.exemplars_dropped:
-            self.metrics.exemplars.value += batch.exemplars_dropped
+        if histograms := batch.histogram_count:
+            self.metrics.histograms.value += histograms
+        if exemplars := batch.exemplar_count:
+            self.metrics.exemplars.value += exemplars
+        for id, _, count in batch.exemplars_dropped:
+            self.metrics.count_dropped_exemplars(id, count)
         if rejections:
             self.metrics.count_rejections(rejections)
         return PushResult(accepted, rejections)

@@ -1,19 +1,37 @@
-"""A client of the write path: builds remote-write 1.0 bodies with the protobuf runtime, not with our code."""
+"""A client of the write path: builds remote-write bodies with the protobuf runtime, not with our code."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rondel._native import snappy_compress
 from tests.support.prompb.remote_write_v1_pb2 import WriteRequest
+from tests.support.prompb.remote_write_v2_pb2 import Request
 
-__all__ = ["HEADERS", "Series", "WriteRequest", "body_of", "write_request"]
+__all__ = [
+    "HEADERS",
+    "HEADERS_V2",
+    "Request",
+    "Series",
+    "Symbols",
+    "WriteRequest",
+    "body_of",
+    "write_request",
+    "write_request_v2",
+]
 
 HEADERS = {
     "Content-Type": "application/x-protobuf",
     "Content-Encoding": "snappy",
     "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+
+HEADERS_V2 = {
+    "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+    "Content-Encoding": "snappy",
+    "X-Prometheus-Remote-Write-Version": "2.0.0",
 }
 
 Series = tuple[Mapping[str, str] | Sequence[tuple[str, str]], Iterable[tuple[int, float]]]
@@ -34,7 +52,39 @@ def write_request(series: Iterable[Series], metadata: Iterable[Mapping[str, Any]
     return request
 
 
-def body_of(request: WriteRequest | bytes) -> bytes:
+class Symbols:
+    """The table of a 2.0 request; `rng` puts unused symbols between, so that numbers differ."""
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self.texts = [""]
+        self._rng = rng
+
+    def ref(self, text: str) -> int:
+        if text not in self.texts:
+            if self._rng:
+                self.texts += [f"unused {len(self.texts)}"] * self._rng.randint(0, 2)
+            self.texts.append(text)
+        return self.texts.index(text)
+
+    def refs(self, labels: Iterable[tuple[str, str]]) -> list[int]:
+        return [self.ref(text) for label in labels for text in label]
+
+
+def write_request_v2(series: Iterable[Series]) -> Request:
+    """As `write_request`, in version 2.0."""
+    request = Request()
+    symbols = Symbols()
+    for labels, samples in series:
+        one = request.timeseries.add()
+        pairs = sorted(labels.items()) if isinstance(labels, Mapping) else labels
+        one.labels_refs.extend(symbols.refs(pairs))
+        for timestamp_ms, number in samples:
+            one.samples.add(timestamp=timestamp_ms, value=number)
+    request.symbols.extend(symbols.texts)
+    return request
+
+
+def body_of(request: WriteRequest | Request | bytes) -> bytes:
     """The body of a POST: one snappy block."""
     message = request if isinstance(request, bytes) else request.SerializeToString()
     return snappy_compress(message)

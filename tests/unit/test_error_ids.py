@@ -11,7 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "errors.md"
 
-IN_RUST = re.compile(r'\b(?:Error::(?:invalid|limit)|rejections\.add|reject|refuse)\(\s*"([a-z0-9-]+)"')
+IN_RUST = re.compile(
+    r"\b(?:(?:Error::(?:invalid|limit)|rejections\.add|reject|refuse|drop_exemplars)\(|Verdict \{\s*id:)\s*"
+    r'"([a-z0-9-]+)"'
+)
 # Callable -> position of its id, and the id when none is given.
 IN_PYTHON: dict[str, tuple[int, str | None]] = {
     "InvalidData": (1, "bad-data"),

@@ -11,7 +11,7 @@ mod python;
 mod run;
 
 use columns::{ExemplarColumn, HistogramColumn, order_of, pad_starts, permute, put_start};
-use run::{put_label, split_label};
+use run::{collect, collect_refs, put_label};
 
 pub use columns::Exemplar;
 pub use run::{Run, TAG_LABEL, TAG_NAME, TAG_VALUE, split_field};
@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 
 use crate::histogram::{Histograms, View};
 use crate::write::rejection::{Rejection, Rejections};
+use crate::write::symbols::{Refs, Symbol};
 
 #[derive(Debug, Clone, Copy)]
 struct Series {
@@ -51,8 +52,10 @@ pub struct WriteBatch {
     histograms: HistogramColumn,
     exemplars: ExemplarColumn,
     metadata: Vec<Metadata>,
+    /// Of the message, if it is one of remote write 2.0.
+    symbols: Vec<Symbol>,
     rejections: Rejections,
-    exemplars_dropped: u64,
+    exemplars_dropped: Rejections,
 }
 
 /// A series with one sample takes about this many bytes of a message.
@@ -70,7 +73,12 @@ impl WriteBatch {
         }
     }
 
-    /// Takes the message that spans of `Run::Message` point into; nothing is added after that.
+    /// Takes the symbols that references of `Run::Refs` lead to.
+    pub fn keep_symbols(&mut self, symbols: Vec<Symbol>) {
+        self.symbols = symbols;
+    }
+
+    /// Takes the message that spans of `Run::Message` and symbols point into; nothing is added after that.
     pub fn keep_message(&mut self, message: Vec<u8>) {
         self.message = message;
         self.finish();
@@ -134,15 +142,17 @@ impl WriteBatch {
     /// Replaces `out` by the labels of a series: sorted by name, distinct, valid, no empty value.
     pub fn labels<'a>(&'a self, index: usize, out: &mut Vec<(&'a str, &'a str)>) {
         out.clear();
-        let mut run = match self.series[index].labels {
-            Run::Message { start, end } => &self.message[start as usize..end as usize],
-            Run::Encoded { start, end } => &self.encoded[start as usize..end as usize],
-        };
-        while let Some(((name, value), rest)) = split_label(run) {
-            if !value.is_empty() {
-                out.push((name, value));
+        match self.series[index].labels {
+            Run::Message { start, end } => {
+                collect(&self.message[start as usize..end as usize], out);
             }
-            run = rest;
+            Run::Encoded { start, end } => {
+                collect(&self.encoded[start as usize..end as usize], out);
+            }
+            Run::Refs { start, end } => {
+                let refs = Refs(&self.message[start as usize..end as usize]);
+                collect_refs(refs, &self.symbols, &self.message, out);
+            }
         }
         if !out.is_sorted() {
             out.sort_unstable();
@@ -258,9 +268,14 @@ impl WriteBatch {
         self.metadata.push(metadata);
     }
 
-    /// Counts exemplars that came and are not stored.
-    pub fn count_exemplars(&mut self, count: u64) {
-        self.exemplars_dropped += count;
+    /// Counts exemplars that came and are not in the batch.
+    pub fn drop_exemplars(
+        &mut self,
+        id: &'static str,
+        count: u64,
+        message: impl FnOnce() -> String,
+    ) {
+        self.exemplars_dropped.add(id, count, message);
     }
 
     pub fn reject(&mut self, id: &'static str, samples: u64, message: impl FnOnce() -> String) {

@@ -141,17 +141,7 @@ fn series_text(labels: &[Label<'_>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const LIMITS: Limits = Limits {
-        message_bytes: 1 << 20,
-        samples: 100,
-        metadata: 100,
-        label_name_bytes: 10,
-        label_value_bytes: 20,
-        labels_per_series: 4,
-        metadata_bytes: 10,
-        creation_grace_ms: 0,
-    };
+    use crate::write::limits::TEST_LIMITS;
 
     fn verdict(labels: &[(&str, &str)]) -> Result<u128, &'static str> {
         let bytes: Vec<Label<'_>> = labels
@@ -162,7 +152,13 @@ mod tests {
     }
 
     fn verdict_of_bytes(labels: &[Label<'_>]) -> Result<u128, &'static str> {
-        judge(&mut labels.to_vec(), labels.len(), &LIMITS, &mut Vec::new()).map_err(|v| v.id)
+        judge(
+            &mut labels.to_vec(),
+            labels.len(),
+            &TEST_LIMITS,
+            &mut Vec::new(),
+        )
+        .map_err(|v| v.id)
     }
 
     #[test]

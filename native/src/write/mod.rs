@@ -1,16 +1,24 @@
 //! From the body of a remote-write request to a `WriteBatch`.
 //!
-//! `snappy` opens the body, `wire` reads protobuf, `request` walks a remote-write 1.0 message,
-//! `labels` judges the labels of a series that is not in the `cache`, `batch` holds the outcome.
+//! `snappy` opens the body, `wire` reads protobuf. `request` walks a remote-write 1.0 message, `request2` a
+//! 2.0 message with its `symbols`; both hand the parts of a series to `assembly`. `labels` judges the labels of
+//! a series that is not in the `cache`, `histogram`, `exemplar` and `metadata` what else a series can carry;
+//! `batch` holds the outcome.
 
+mod assembly;
 pub mod batch;
 mod cache;
 mod decoder;
+mod exemplar;
+mod histogram;
 mod labels;
 mod limits;
+mod metadata;
 pub mod rejection;
 mod request;
+mod request2;
 pub mod snappy;
+mod symbols;
 pub mod wire;
 
 use pyo3::prelude::*;

@@ -8,6 +8,8 @@ use crate::histogram::Histograms;
 use crate::labels::LabelSets;
 use crate::write::batch::arrays::{ExemplarArrays, batch_of};
 use crate::write::batch::{Series, WriteBatch};
+use crate::write::rejection::Rejection;
+use crate::write::symbols::Symbol;
 
 type PyLabels = Vec<(String, String)>;
 type PySeries = (PyLabels, Vec<i64>, Vec<f64>);
@@ -45,10 +47,15 @@ impl WriteBatch {
         self.exemplar_count()
     }
 
-    /// Exemplars that came and are not in the batch.
     #[getter]
-    fn exemplars_dropped(&self) -> u64 {
-        self.exemplars_dropped
+    fn metadata_count(&self) -> usize {
+        self.metadata.len()
+    }
+
+    /// Exemplars that came and are not in the batch: `(id, text of the first, exemplars)`.
+    #[getter]
+    fn exemplars_dropped(&self) -> Vec<(&'static str, &str, u64)> {
+        counted(self.exemplars_dropped.all())
     }
 
     /// Heap bytes held.
@@ -60,6 +67,7 @@ impl WriteBatch {
             + self.encoded.capacity()
             + self.series.capacity() * size_of::<Series>()
             + floats * 8
+            + self.symbols.capacity() * size_of::<Symbol>()
             + self.histograms.size_bytes()
             + self.exemplars.size_bytes()
     }
@@ -67,11 +75,7 @@ impl WriteBatch {
     /// What was left out while decoding: `(id, text of the first, samples)`, one an id.
     #[getter(rejections)]
     fn py_rejections(&self) -> Vec<(&'static str, &str, u64)> {
-        self.rejections
-            .all()
-            .iter()
-            .map(|one| (one.id, one.message.as_str(), one.samples))
-            .collect()
+        counted(self.rejections.all())
     }
 
     /// `(metric, type, help, unit)` in the order of arrival.
@@ -139,6 +143,13 @@ impl WriteBatch {
         self.check_index(index)?;
         Ok(self.fingerprint(index))
     }
+}
+
+fn counted(rejections: &[Rejection]) -> Vec<(&'static str, &str, u64)> {
+    rejections
+        .iter()
+        .map(|one| (one.id, one.message.as_str(), one.samples))
+        .collect()
 }
 
 impl WriteBatch {

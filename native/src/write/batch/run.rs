@@ -1,6 +1,8 @@
 //! Labels of a series as bytes: `0x0a len { 0x0a len name 0x12 len value }` for each, as remote write 1.0
 //! has them.
 
+use crate::write::symbols::{Refs, Symbol};
+
 pub const TAG_LABEL: u8 = 0x0a;
 pub const TAG_NAME: u8 = 0x0a;
 pub const TAG_VALUE: u8 = 0x12;
@@ -12,6 +14,8 @@ pub enum Run {
     Message { start: u32, end: u32 },
     /// Encoded by us, because they came in another form or from arrays.
     Encoded { start: u32, end: u32 },
+    /// A packed list of references to symbols in the message: name, value, name, value.
+    Refs { start: u32, end: u32 },
 }
 
 pub fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -57,9 +61,38 @@ pub fn split_field(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     None
 }
 
+/// Adds the labels of a run that are not empty.
+pub fn collect<'a>(mut run: &'a [u8], out: &mut Vec<(&'a str, &'a str)>) {
+    while let Some(((name, value), rest)) = split_label(run) {
+        if !value.is_empty() {
+            out.push((name, value));
+        }
+        run = rest;
+    }
+}
+
+/// Adds the labels of a list of references that are not empty. It was checked when it entered the
+/// batch, so an odd one ends the walk.
+pub fn collect_refs<'a>(
+    mut refs: Refs<'_>,
+    symbols: &[Symbol],
+    message: &'a [u8],
+    out: &mut Vec<(&'a str, &'a str)>,
+) {
+    let text = |number: Option<Option<u32>>| {
+        let symbol = symbols.get(number?? as usize)?;
+        std::str::from_utf8(symbol.of(message)).ok()
+    };
+    while let (Some(name), Some(value)) = (text(refs.next()), text(refs.next())) {
+        if !value.is_empty() {
+            out.push((name, value));
+        }
+    }
+}
+
 /// The first label of a run, and the rest. Runs were checked when they entered the batch, so an
 /// odd one ends the walk.
-pub fn split_label(run: &[u8]) -> Option<((&str, &str), &[u8])> {
+fn split_label(run: &[u8]) -> Option<((&str, &str), &[u8])> {
     let (label, rest) = split_field(run, TAG_LABEL)?;
     let (name, label) = split_field(label, TAG_NAME)?;
     let (value, _) = split_field(label, TAG_VALUE)?;

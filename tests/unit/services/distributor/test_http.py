@@ -123,8 +123,6 @@ async def test_content_types_of_remote_write_1_are_taken(content_type: str | Non
     [
         {"Content-Type": "application/json"},
         {"Content-Type": "image/png"},
-        {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"},
-        {"Content-Type": "application/x-protobuf; proto=io.prometheus.write.v2.Request"},
         {"Content-Type": "application/x-protobuf;proto=something.Else"},
         {"Content-Encoding": "gzip"},
         {"Content-Encoding": "deflate"},
@@ -212,22 +210,30 @@ async def test_an_empty_request_is_204_and_nobody_is_asked() -> None:
     assert (await bench.post(body_of(b""))).status == 204
 
 
-async def test_native_histograms_are_refused_by_name_and_exemplars_are_counted() -> None:
+async def test_histograms_are_samples_and_a_bad_one_is_left_out_by_name() -> None:
     bench = Bench()
     request = write_request([({"__name__": "both"}, [(NOW_MS, 1.0)])])
+    request.timeseries[0].histograms.add(count_int=1, zero_count_int=1, timestamp=NOW_MS)
     request.timeseries[0].histograms.add(count_int=1, timestamp=NOW_MS)
-    request.timeseries[0].exemplars.add(value=1, timestamp=NOW_MS)
     answer = await bench.post(body_of(request))
     assert answer.status == 400
-    assert "(err-rondel-native-histogram-unsupported)" in answer.text
-    assert bench.ingester.pushed[0][1].sample_count == 1
-    assert bench.metric("discarded_exemplars_total") == 1
+    assert "(err-rondel-native-histogram-count-mismatch)" in answer.text
+    assert answer.text.endswith("samples left out: 1 native-histogram-count-mismatch; samples written: 2")
+    batch = bench.ingester.pushed[0][1]
+    assert (batch.sample_count, batch.histogram_count) == (1, 1)
+    assert bench.metric("received_samples_total") == 3
+    assert bench.metric("histograms_total") == 1
 
 
-async def test_exemplars_alone_do_not_fail_a_request() -> None:
+async def test_exemplars_never_fail_a_request_of_version_1() -> None:
+    bench = Bench()
     request = write_request([({"__name__": "up"}, [(NOW_MS, 1.0)])])
     request.timeseries[0].exemplars.add(value=1, timestamp=NOW_MS)
-    assert (await Bench().post(body_of(request))).status == 204
+    request.timeseries[0].exemplars.add(value=1).labels.add(name="id", value="v" * 127)
+    assert (await bench.post(body_of(request))).status == 204
+    assert bench.ingester.pushed[0][1].exemplar_count == 1
+    assert bench.metric("exemplars_total") == 1
+    assert bench.metric("discarded_exemplars_total", reason="exemplar_labels_too_long") == 1
 
 
 async def test_no_room_in_the_ingester_is_503_with_a_spread_retry_after() -> None:
