@@ -49,17 +49,20 @@ class _Queries:
         """One call of a worker thread, from the text to the bytes that leave."""
         context = self._context
         entry = Entry(kind, tenant, asked.text, asked.start_ms, asked.end_ms, asked.step_ms)
-        control = context.engine.control(tenant, timeout_s=asked.timeout_s)
+        entry.control = control = context.engine.control(tenant, timeout_s=asked.timeout_s)
 
         def work() -> bytes:
-            queue_s = time.perf_counter() - asked_s
+            entry.queue_s = queue_s = time.perf_counter() - asked_s
             result, truncated = limited(self._evaluated(tenant, asked, control), asked.limit)
             entry.stats = result.stats
             stats = _stats(result.stats, queue_s) if asked.stats else None
             warnings = [*result.warnings, TRUNCATED] if truncated else result.warnings
             if asked.stats not in _STATS:
                 warnings = [*warnings, _deprecated(asked.stats)]
-            return envelope.success(render.data(result.data, stats), warnings, result.infos)
+            began_s = time.perf_counter()
+            body = envelope.success(render.data(result.data, stats), warnings, result.infos)
+            entry.render_s = time.perf_counter() - began_s
+            return body
 
         asked_s = time.perf_counter()
         failure: Exception | None = None
