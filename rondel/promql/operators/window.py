@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rondel.errors import ExecutionError
 from rondel.model.labels import METRIC_NAME, LabelSets
@@ -32,6 +34,8 @@ from rondel.promql.quote import quote
 
 __all__ = ["Window", "warn_quantile"]
 
+Started: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.int64]]
+"""`(offsets, timestamps_ms, values, starts_ms)`"""
 KEEPS_NAME = frozenset({"first_over_time", "last_over_time"})
 AGGREGATES = frozenset({"avg_over_time", "sum_over_time"})
 COMPARES = frozenset({"changes", "delta", "idelta", "increase", "irate", "rate", "resets"})
@@ -181,11 +185,19 @@ class _OverlapCheck:
         )
 
     def check(self, at: int, samples: Samples) -> None:
-        if samples.starts_ms is None or not self._asked:
+        if not self._asked:
             return
+        if samples.starts_ms is not None:
+            self._count(at, (*samples.floats, samples.starts_ms))
+        own = samples.histograms
+        if own is not None and own.starts_ms is not None:
+            # The sum of a histogram says whether it is a staleness marker.
+            self._count(at, (own.offsets, own.timestamps_ms, own.values.sums(), own.starts_ms))
+
+    def _count(self, at: int, arrays: Started) -> None:
         window = self._node.child.window
         steps = window.start_ms, window.step_ms, window.count
-        windows = kernel.start_overlaps(*samples.floats, samples.starts_ms, *steps, self._node.child.range_ms)
+        windows = kernel.start_overlaps(*arrays, *steps, self._node.child.range_ms)
         self._counts.update({at + int(row): int(windows[row]) for row in np.flatnonzero(windows)})
 
     def tell(self, run: Run) -> None:

@@ -98,3 +98,17 @@ def test_resets_between_the_samples_of_an_anchored_window_are_those_that_starts_
     assert instant(one, "resets(x[3m] anchored)", 3) == {"{}": 2}
     assert instant(one, "changes(x[3m] anchored)", 3) == {"{}": 0}
     assert instant(one, "resets(y[3m] anchored)", 3) == {"{}": 0}
+
+
+def test_overlapping_starts_of_histograms_are_warned_of_too() -> None:
+    one = engine("x@st -2mx9\nx {{sum:1 count:1}}+{{sum:1 count:1}}x9")
+    result = one.instant("tenant", "rate(x[3m])", 240_000, one.control())
+    assert result.warnings == [f'PromQL warning: {OVERLAP} "x" (1:6)']
+
+
+def test_starts_of_histograms_are_ignored_without_the_feature() -> None:
+    storage = loaded("x@st _ -30sx9\nx {{sum:1 count:1}}x10")
+    query = "histogram_count(increase(x[5m]))"
+    plain = Engine(storage, EngineOptions(features=FEATURES - {START_TIMESTAMPS}))
+    assert instant(plain, query, 9) == {"{}": 0}
+    assert instant(Engine(storage, EngineOptions(features=FEATURES)), query, 9) == {"{}": pytest.approx(5)}
