@@ -13,6 +13,8 @@ use crate::histogram::View;
 use crate::kernel::parallel::each;
 use crate::kernel::samples::{Steps, is_stale};
 use crate::labels::LabelSets;
+use histogram::Writer;
+
 pub use histogram::Cells;
 
 /// Series that one thread writes before it takes the next ones: at most so many, and few enough that
@@ -29,11 +31,11 @@ const WORK: usize = 16;
 pub type Parts = Vec<Vec<u8>>;
 
 /// `{"metric":{...}` of each series that `body` has something for, then what `body` wrote, and `}`;
-/// every element after a comma. `body` returns whether the series is shown.
+/// every element after a comma. `body` returns whether the series is shown; each thread has a writer.
 fn elements(
     labels: &LabelSets,
     work: usize,
-    body: impl Fn(usize, &mut Vec<u8>) -> bool + Sync,
+    body: impl Fn(&mut Writer, usize, &mut Vec<u8>) -> bool + Sync,
 ) -> Parts {
     let count = labels.count();
     let block = count.div_ceil(BLOCKS).clamp(1, BLOCK_MAX);
@@ -44,8 +46,8 @@ fn elements(
     each(
         blocks.iter_mut(),
         work.saturating_mul(WORK),
-        || (),
-        |(), (start, out)| {
+        Writer::default,
+        |writer, (start, out)| {
             out.reserve(
                 (work / BLOCKS)
                     .saturating_mul(POINT_BYTES)
@@ -55,7 +57,7 @@ fn elements(
                 let before = out.len();
                 out.extend_from_slice(br#",{"metric":"#);
                 label_set(out, labels, index);
-                if body(index, out) {
+                if body(writer, index, out) {
                     out.push(b'}');
                 } else {
                     out.truncate(before);
@@ -157,7 +159,7 @@ pub fn matrix(
     check(labels, labels.count().checked_mul(width), values.len())?;
     check(labels, labels.count().checked_mul(width), present.len())?;
     let prefixes = Prefixes::new(steps);
-    let body = |row: usize, out: &mut Vec<u8>| {
+    let body = |writer: &mut Writer, row: usize, out: &mut Vec<u8>| {
         let range = row * width..(row + 1) * width;
         let points = values[range.clone()]
             .iter()
@@ -179,7 +181,7 @@ pub fn matrix(
         for (step, view) in cells {
             list.separate(out);
             out.extend_from_slice(prefixes.bare(step));
-            histogram::push(out, view);
+            writer.push(out, view);
             out.push(b']');
         }
         list.close(out) || floats
@@ -226,11 +228,11 @@ pub fn vector(
     stats: Option<&[u8]>,
 ) -> Result<Parts> {
     check(labels, Some(labels.count()), values.len())?;
-    let body = |row: usize, out: &mut Vec<u8>| {
+    let body = |writer: &mut Writer, row: usize, out: &mut Vec<u8>| {
         match histograms.and_then(|cells| cells.get(row)) {
             Some(view) => {
                 out.extend_from_slice(br#","histogram":"#);
-                histogram_point(out, time_ms, view);
+                histogram_point(writer, out, time_ms, view);
             }
             None => {
                 out.extend_from_slice(br#","value":"#);
@@ -244,11 +246,11 @@ pub fn vector(
 }
 
 /// `[seconds,{...}]`
-fn histogram_point(out: &mut Vec<u8>, time_ms: i64, view: View<'_>) {
+fn histogram_point(writer: &mut Writer, out: &mut Vec<u8>, time_ms: i64, view: View<'_>) {
     out.push(b'[');
     number::push_seconds(out, time_ms);
     out.push(b',');
-    histogram::push(out, view);
+    writer.push(out, view);
     out.push(b']');
 }
 
@@ -256,7 +258,7 @@ fn histogram_point(out: &mut Vec<u8>, time_ms: i64, view: View<'_>) {
 /// histogram at one time, the histogram is shown.
 pub fn frame(labels: &LabelSets, samples: &FrameView<'_>, stats: Option<&[u8]>) -> Result<Parts> {
     check(labels, Some(labels.count()), samples.offsets.len() - 1)?;
-    let body = |row: usize, out: &mut Vec<u8>| {
+    let body = |writer: &mut Writer, row: usize, out: &mut Vec<u8>| {
         let histograms = || histograms_of(samples, row);
         let mut list = List::of(VALUES);
         let mut shown = histograms().map(|(time_ms, _)| time_ms).peekable();
@@ -271,7 +273,7 @@ pub fn frame(labels: &LabelSets, samples: &FrameView<'_>, stats: Option<&[u8]>) 
         let mut list = List::of(HISTOGRAMS);
         for (time_ms, view) in histograms() {
             list.separate(out);
-            histogram_point(out, time_ms, view);
+            histogram_point(writer, out, time_ms, view);
         }
         list.close(out) || floats
     };

@@ -218,6 +218,38 @@ def test_json_and_text_show_what_is_populated(one: Twin) -> None:
     ]
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ANY, min_size=1, max_size=6), st.integers(1, 3), st.integers(0, 4), st.data())
+def test_a_matrix_shows_floats_and_histograms_apart(
+    pool: list[Twin], rows: int, steps: int, data: st.DataObject
+) -> None:
+    choice = st.integers(-2, len(pool) - 1)
+    cells = data.draw(st.lists(choice, min_size=rows * steps, max_size=rows * steps))
+    index = np.array(cells, dtype=np.int64).reshape(rows, steps)
+    labels = LabelSets.from_dicts([{"row": str(row)} for row in range(rows)])
+    body = kernel.json_matrix(
+        labels, 1000, 500, np.full((rows, steps), 0.5), index == -2, (np.maximum(index, -1), native(*pool))
+    )
+    texts = [shown_json(one) for one in pool]
+    times = [1 + step / 2 for step in range(steps)]
+    want = []
+    for row in range(rows):
+        series: dict[str, Any] = {"metric": {"row": str(row)}}
+        values = [[times[step], "0.5"] for step in range(steps) if index[row, step] == -2]
+        histograms = [[times[step], texts[at]] for step, at in enumerate(index[row].tolist()) if at >= 0]
+        series |= ({"values": values} if values else {}) | ({"histograms": histograms} if histograms else {})
+        want += [series] if len(series) > 1 else []
+    assert json.loads(body)["result"] == want
+
+
+def shown_json(one: Twin) -> dict[str, Any]:
+    """One histogram by itself, with nothing kept from others."""
+    cells = np.zeros(1, dtype=np.int64), native(one)
+    body = kernel.json_vector(LabelSets.from_dicts([{}]), 0, np.zeros(1), cells)
+    point: dict[str, Any] = json.loads(body)["result"][0]["histogram"][1]
+    return point
+
+
 def expected_rule(one: Twin, lower: float, upper: float) -> int:
     if one.is_custom:
         return 3 if lower == -INF else 0
