@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 
 __all__ = [
+    "PATIENT",
     "Costs",
     "ExemplarSource",
     "MetadataSource",
@@ -23,6 +24,7 @@ __all__ = [
     "Selection",
     "SourceCost",
     "Storage",
+    "Watch",
 ]
 
 
@@ -59,6 +61,21 @@ class Costs:
                 setattr(cost, name, getattr(cost, name) + amount)
 
 
+class Watch(Protocol):
+    """Whoever waits for an answer; a query's `Control` is one. Sources ask it between two pieces of work."""
+
+    def check(self) -> None:
+        """Raises where nobody waits any more."""
+
+
+class _Patient:
+    def check(self) -> None:
+        """Somebody always waits."""
+
+
+PATIENT: Final[Watch] = _Patient()
+
+
 @dataclass(frozen=True, slots=True)
 class Select:
     """One selector over one time range, inclusive at both ends."""
@@ -69,6 +86,7 @@ class Select:
     maxt_ms: int
     costs: Costs | None = field(default=None, compare=False)
     """Where sources note what this costs them; None, as a rule, for nowhere."""
+    watch: Watch = field(default=PATIENT, compare=False)
 
 
 class Selection(Protocol):
@@ -88,14 +106,37 @@ class Storage(Protocol):
     def select(self, request: Select) -> Selection:
         """Series that match; a series without samples in the range may be among them."""
 
-    def series(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> LabelSets:
+    def series(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> LabelSets:
         """Distinct label sets that match any of the matcher sets."""
 
-    def label_names(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> list[str]:
+    def label_names(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
         """Sorted distinct label names of the series that match any (of all series where none is given)."""
 
     def label_values(
-        self, tenant: str, name: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+        self,
+        tenant: str,
+        name: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
     ) -> list[str]:
         """Sorted distinct values of one label, as for `label_names`."""
 

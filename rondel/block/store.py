@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -32,7 +32,7 @@ from rondel.model.frame import SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import distinct, join_labels, merge_samples, merge_selections
 from rondel.objstore import Bucket
-from rondel.storage import Select, Selection
+from rondel.storage import PATIENT, Select, Selection, Watch
 
 __all__ = ["BlockStore", "Config"]
 
@@ -159,31 +159,54 @@ class BlockStore:
         """Series of all blocks that overlap the range."""
         return _StoreSelection(self, request, self._retry(request.tenant, lambda: self._select(request)))
 
-    def series(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> LabelSets:
+    def series(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> LabelSets:
         """Distinct label sets that match any of the matcher sets."""
 
         def find() -> LabelSets:
             parts = [
                 block.select(matchers, mint_ms, maxt_ms).labels
-                for block in self._overlapping(tenant, mint_ms, maxt_ms)
+                for block in self._overlapping(tenant, mint_ms, maxt_ms, watch)
                 for matchers in matcher_sets
             ]
             return distinct(parts)
 
         return self._retry(tenant, find)
 
-    def label_names(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> list[str]:
+    def label_names(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
         """Sorted distinct label names of the series that match any."""
         return self._look_up(
-            tenant, matcher_sets, mint_ms, maxt_ms, lambda index, ids: index.label_names(ids)
+            tenant, matcher_sets, mint_ms, maxt_ms, watch, lambda index, ids: index.label_names(ids)
         )
 
     def label_values(
-        self, tenant: str, name: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+        self,
+        tenant: str,
+        name: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
     ) -> list[str]:
         """Sorted distinct values of one label of the series that match any."""
         return self._look_up(
-            tenant, matcher_sets, mint_ms, maxt_ms, lambda index, ids: index.label_values(name, ids)
+            tenant, matcher_sets, mint_ms, maxt_ms, watch, lambda index, ids: index.label_values(name, ids)
         )
 
     def _look_up(
@@ -192,32 +215,37 @@ class BlockStore:
         matcher_sets: list[Matchers],
         mint_ms: int,
         maxt_ms: int,
+        watch: Watch,
         texts: Callable[[BlockIndex, NDArray[np.uint32] | None], list[str]],
     ) -> list[str]:
         def find() -> list[str]:
             found: set[str] = set()
-            for block in self._overlapping(tenant, mint_ms, maxt_ms):
+            for block in self._overlapping(tenant, mint_ms, maxt_ms, watch):
                 found.update(texts(block.index(), block.matching(matcher_sets, mint_ms, maxt_ms)))
             return sorted(found)
 
         return self._retry(tenant, find)
 
     def _select(self, request: Select) -> Selection:
-        blocks = self._overlapping(request.tenant, request.mint_ms, request.maxt_ms)
-        self._metrics.queried.inc(len(blocks))
-        return merge_selections([_select_counted(block, request) for block in blocks])
+        found = []
+        for block in self._overlapping(request.tenant, request.mint_ms, request.maxt_ms, request.watch):
+            self._metrics.queried.inc()
+            found.append(_select_counted(block, request))
+        return merge_selections(found)
 
-    def _overlapping(self, tenant: str, mint_ms: int, maxt_ms: int) -> list[Block]:
-        """The blocks that a query reads; `Corruption` where it may need one of which nothing is known."""
+    def _overlapping(
+        self, tenant: str, mint_ms: int, maxt_ms: int, watch: Watch = PATIENT
+    ) -> Iterator[Block]:
+        """The blocks that a query reads, each while somebody waits; `Corruption` where it may need one of
+        which nothing is known."""
         blocks = self.blocks(tenant)
         for ulid, damage in self._tenant(tenant).unreadable.items():
             if mint_ms <= ulid_time_ms(ulid) + _AHEAD_MS:
                 raise damage
-        return [
-            Block(self._bucket, one, self._indexes, self._pages)
-            for one in blocks
-            if one.overlaps(mint_ms, maxt_ms)
-        ]
+        for one in blocks:
+            if one.overlaps(mint_ms, maxt_ms):
+                watch.check()
+                yield Block(self._bucket, one, self._indexes, self._pages)
 
     def _retry(self, tenant: str, run: Callable[[], _T], again: Callable[[], _T] | None = None) -> _T:
         """Runs; once more (as `again`) on a new listing where a block was gone."""

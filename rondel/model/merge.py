@@ -9,7 +9,7 @@ says of a counter reset stays only where the sample before it is the one that it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rondel._native import join_labels, merge_samples
 from rondel.model.frame import SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
-from rondel.storage import Select, Selection, Storage
+from rondel.storage import PATIENT, Select, Selection, Storage, Watch
 
 __all__ = [
     "EmptySelection",
@@ -137,33 +137,64 @@ class MergedStorage:
 
     def select(self, request: Select) -> Selection:
         """Series of all storages, joined."""
-        return merge_selections([storage.select(request) for storage in self._storages])
+        return merge_selections([storage.select(request) for storage in self._watched(request.watch)])
 
-    def series(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> LabelSets:
+    def series(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> LabelSets:
         """Distinct label sets of all storages."""
-        return distinct([one.series(tenant, matcher_sets, mint_ms, maxt_ms) for one in self._storages])
+        return distinct(
+            [one.series(tenant, matcher_sets, mint_ms, maxt_ms, watch=watch) for one in self._watched(watch)]
+        )
 
-    def label_names(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> list[str]:
+    def label_names(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
         """Sorted distinct names of all storages."""
         return sorted(
             {
                 name
-                for one in self._storages
-                for name in one.label_names(tenant, matcher_sets, mint_ms, maxt_ms)
+                for one in self._watched(watch)
+                for name in one.label_names(tenant, matcher_sets, mint_ms, maxt_ms, watch=watch)
             }
         )
 
     def label_values(
-        self, tenant: str, name: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+        self,
+        tenant: str,
+        name: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
     ) -> list[str]:
         """Sorted distinct values of all storages."""
         return sorted(
             {
                 value
-                for one in self._storages
-                for value in one.label_values(tenant, name, matcher_sets, mint_ms, maxt_ms)
+                for one in self._watched(watch)
+                for value in one.label_values(tenant, name, matcher_sets, mint_ms, maxt_ms, watch=watch)
             }
         )
+
+    def _watched(self, watch: Watch) -> Iterator[Storage]:
+        """The storages, each only while somebody waits."""
+        for storage in self._storages:
+            watch.check()
+            yield storage
 
 
 def distinct(parts: Sequence[LabelSets]) -> LabelSets:

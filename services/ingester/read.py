@@ -12,7 +12,7 @@ from rondel.model.costs import counted
 from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import EmptySelection
-from rondel.storage import MetricMetadata, Select, Selection
+from rondel.storage import PATIENT, MetricMetadata, Select, Selection, Watch
 from services.ingester.head import Head, Pin
 from services.ingester.tenant import Tenants
 
@@ -49,16 +49,39 @@ class HeadStorage:
         labels, refs = head.select(request.matchers, request.mint_ms, request.maxt_ms)
         return _HeadSelection(head, request, pin, labels, refs)
 
-    def series(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> LabelSets:
+    def series(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> LabelSets:
         head = self._head(tenant)
         return EmptySelection.labels if head is None else head.series(matcher_sets, mint_ms, maxt_ms)
 
-    def label_names(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> list[str]:
+    def label_names(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
         head = self._head(tenant)
         return [] if head is None else head.label_names(matcher_sets, mint_ms, maxt_ms)
 
     def label_values(
-        self, tenant: str, name: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+        self,
+        tenant: str,
+        name: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
     ) -> list[str]:
         head = self._head(tenant)
         return [] if head is None else head.label_values(name, matcher_sets, mint_ms, maxt_ms)

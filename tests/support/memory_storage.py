@@ -16,7 +16,7 @@ from rondel.model.frame import HistogramSamples, SeriesFrame
 from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets, Matchers
 from rondel.promql import kernel
-from rondel.storage import Select
+from rondel.storage import PATIENT, Select, Watch
 
 __all__ = ["MemoryStorage", "OutOfOrder", "Sample", "StoredSelection"]
 
@@ -146,14 +146,37 @@ class MemoryStorage:
         found = [one for one in self._series.values() if request.matchers.matches(one.labels)]
         return StoredSelection(found, request.mint_ms, request.maxt_ms)
 
-    def series(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> LabelSets:
+    def series(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> LabelSets:
         return LabelSets.from_dicts([one.labels for one in self._any(matcher_sets, mint_ms, maxt_ms)])
 
-    def label_names(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> list[str]:
+    def label_names(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
         return sorted({name for one in self._any(matcher_sets, mint_ms, maxt_ms) for name in one.labels})
 
     def label_values(
-        self, tenant: str, name: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+        self,
+        tenant: str,
+        name: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
     ) -> list[str]:
         found = self._any(matcher_sets, mint_ms, maxt_ms)
         return sorted({one.labels[name] for one in found if name in one.labels})

@@ -17,7 +17,7 @@ from rondel.promql.engine import Engine
 from rondel.runtime.clock import FakeClock
 from rondel.runtime.edge import Edge
 from rondel.runtime.router import Router
-from rondel.storage import MetricMetadata, Select, Selection, Storage
+from rondel.storage import PATIENT, MetricMetadata, Select, Selection, Storage, Watch
 from services.querier.api.context import Context
 from services.querier.api.mount import mount
 from services.querier.api.status import Facts
@@ -45,18 +45,41 @@ class MemoryStorage:
         found = self._found(request.tenant, [request.matchers], request.mint_ms, request.maxt_ms)
         return _MemorySelection(found, request)
 
-    def series(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> LabelSets:
+    def series(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> LabelSets:
         return LabelSets.from_dicts(
             [labels for labels, _ in self._found(tenant, matcher_sets, mint_ms, maxt_ms)]
         )
 
-    def label_names(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> list[str]:
+    def label_names(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
         return sorted(
             {name for labels, _ in self._found(tenant, matcher_sets, mint_ms, maxt_ms) for name in labels}
         )
 
     def label_values(
-        self, tenant: str, name: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+        self,
+        tenant: str,
+        name: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
     ) -> list[str]:
         found = self._found(tenant, matcher_sets, mint_ms, maxt_ms)
         return sorted({labels[name] for labels, _ in found if name in labels})

@@ -49,7 +49,7 @@ class Source:
         run.control.check()
         run.control.check_range(self.maxt_ms - self.mint_ms)
         compiled = Matchers([(m.name, m.op, m.value) for m in self.matchers])
-        return run.select(self, Select(run.tenant, compiled, self.mint_ms, self.maxt_ms))
+        return run.select(self, Select(run.tenant, compiled, self.mint_ms, self.maxt_ms, watch=run.control))
 
     def batches(self, run: Run, selection: Selection, steps: int) -> Iterator[Samples]:
         """Samples of all series in order, as many series at a time as the budget of a batch allows."""

@@ -60,8 +60,9 @@ class Context:
 
     async def look_up(self, kind: str, request: Request, work: Callable[[Control], _T]) -> _T:
         """Runs a look-up of labels or series in a worker thread, under the limits of queries."""
-        timeout_s = self.config.timeout_s
-        control = Control(timeout_s=timeout_s)
+        options = self.engine.options_of(self.tenant(request))
+        timeout_s = options.timeout_s
+        control = Control(timeout_s=timeout_s, limits=options.limits)
         return await self.executor.run(
             kind, control, request.receive, lambda: work(control), timeout_s=timeout_s
         )

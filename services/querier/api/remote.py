@@ -95,7 +95,7 @@ class _Read:
     def _select(self, tenant: str, query: ReadQuery, control: Control) -> Selection:
         control.check()
         control.check_range(query.maxt_ms - query.mint_ms)
-        request = Select(tenant, Matchers(query.matchers), query.mint_ms, query.maxt_ms)
+        request = Select(tenant, Matchers(query.matchers), query.mint_ms, query.maxt_ms, watch=control)
         selection = self._context.storage.select(request)
         control.find(len(selection.labels))
         return selection

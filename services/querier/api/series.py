@@ -50,8 +50,9 @@ class _Series:
 
         def work(control: Control) -> bytes:
             sets = matcher_sets(asked, control)
-            find = partial(context.storage.series, tenant, mint_ms=start_ms, maxt_ms=end_ms)
+            find = partial(context.storage.series, tenant, mint_ms=start_ms, maxt_ms=end_ms, watch=control)
             labels = distinct(_each(control, find, sets))
+            control.find(len(labels))
             order = labels.sort_order()
             truncated = 0 < limit < len(order)
             shown = labels.take(order[:limit] if truncated else order)
@@ -66,7 +67,9 @@ class _Series:
 
         def work(control: Control) -> bytes:
             sets = matcher_sets(asked, control)
-            find = partial(context.storage.label_names, tenant, mint_ms=start_ms, maxt_ms=end_ms)
+            find = partial(
+                context.storage.label_names, tenant, mint_ms=start_ms, maxt_ms=end_ms, watch=control
+            )
             return _listed(_each(control, find, sets), limit)
 
         return answer(await context.look_up("labels", request, work))
@@ -79,7 +82,9 @@ class _Series:
 
         def work(control: Control) -> bytes:
             sets = matcher_sets(asked, control)
-            find = partial(context.storage.label_values, tenant, name, mint_ms=start_ms, maxt_ms=end_ms)
+            find = partial(
+                context.storage.label_values, tenant, name, mint_ms=start_ms, maxt_ms=end_ms, watch=control
+            )
             return _listed(_each(control, find, sets), limit)
 
         return answer(await context.look_up("label_values", request, work))

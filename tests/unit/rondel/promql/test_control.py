@@ -4,7 +4,8 @@ import pytest
 
 from rondel.errors import ExecutionError, QueryCanceled, QueryTimeout
 from rondel.promql.control import Control
-from tests.support.queries import engine
+from rondel.promql.engine import Engine
+from tests.support.queries import engine, loaded
 
 
 class Clock:
@@ -113,3 +114,11 @@ def test_a_join_that_pairs_too_many_rows_is_refused_before_they_are_paired() -> 
     one = engine(text, memory_bytes_max=1_000_000)
     with pytest.raises(ExecutionError, match="too much memory"):
         one.instant("tenant", "l * on() group_left r", 0, one.control())
+
+
+def test_a_selector_tells_the_storage_who_waits() -> None:
+    storage = loaded("x 1")
+    engine = Engine(storage)
+    control = engine.control()
+    engine.instant("tenant", "x", 0, control)
+    assert [request.watch for request in storage.selects] == [control]

@@ -23,7 +23,7 @@ from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import MergedStorage
 from rondel.objstore import open_bucket
 from rondel.runtime.clock import FakeClock, SystemClock
-from rondel.storage import Select, Selection, Storage
+from rondel.storage import PATIENT, Select, Selection, Storage, Watch
 from services.compactor.compactor import Compactor
 from services.compactor.config import Config as CompactorConfig
 from services.ingester.config import Config, HeadConfig, ShipConfig, WalConfig
@@ -61,19 +61,42 @@ class Pausing:
         self._pause()
         return _Pausing(self._inner.select(request), self._pause)
 
-    def series(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> LabelSets:
+    def series(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> LabelSets:
         self._pause()
-        return self._inner.series(tenant, matcher_sets, mint_ms, maxt_ms)
+        return self._inner.series(tenant, matcher_sets, mint_ms, maxt_ms, watch=watch)
 
-    def label_names(self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int) -> list[str]:
-        self._pause()
-        return self._inner.label_names(tenant, matcher_sets, mint_ms, maxt_ms)
-
-    def label_values(
-        self, tenant: str, name: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+    def label_names(
+        self,
+        tenant: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
     ) -> list[str]:
         self._pause()
-        return self._inner.label_values(tenant, name, matcher_sets, mint_ms, maxt_ms)
+        return self._inner.label_names(tenant, matcher_sets, mint_ms, maxt_ms, watch=watch)
+
+    def label_values(
+        self,
+        tenant: str,
+        name: str,
+        matcher_sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
+        self._pause()
+        return self._inner.label_values(tenant, name, matcher_sets, mint_ms, maxt_ms, watch=watch)
 
 
 class _Pausing:

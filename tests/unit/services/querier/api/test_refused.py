@@ -45,3 +45,16 @@ async def test_a_query_that_keeps_failing_is_refused_until_it_is_lifted(querier:
 async def test_what_is_not_refused_cannot_be_lifted(querier: Querier) -> None:
     answer = await querier.client.delete("/querier/refused", params={"key": "k"})
     assert (answer.status_code, answer.json()["errorType"]) == (404, "not_found")
+
+
+async def test_a_look_up_of_too_many_series_is_told_the_limit() -> None:
+    storage = MemoryStorage()
+    for value in ("a", "b"):
+        storage.add({"__name__": "up", "job": value}, [(1, 1.0)])
+    querier = Querier(storage, config=Config(series_max=1))
+    answer = await querier.client.get("/api/v1/series", params={"match[]": "up"})
+    await querier.close()
+    assert (answer.status_code, answer.json()["errorType"]) == (422, "execution")
+    assert (
+        answer.json()["error"] == "the query selects too many series: 2 (limit: 1, set by query.series_max)"
+    )
