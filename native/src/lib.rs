@@ -9,7 +9,6 @@ mod error;
 mod fingerprint;
 mod frame;
 mod head;
-#[allow(dead_code, unused_imports)]
 mod histogram;
 mod join;
 mod json;
