@@ -230,3 +230,28 @@ def test_starts_that_nobody_knows_change_nothing_to_the_last_bit(
     with_starts, as_present = kernel.window(function, *arrays, *steps, range_ms, (), unknown)
     assert np.array_equal(present, as_present)
     assert without[present].tobytes() == with_starts[present].tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    frame=st.lists(started(), min_size=1, max_size=4),
+    steps=STEPS,
+    range_ms=st.integers(1, 200),
+    function=st.sampled_from(sorted(kernel.STARTED)),
+)
+def test_windows_with_starts_added_up_on_the_way_are_those_of_a_matrix_to_the_last_bit(
+    frame: list[tuple[list[int], list[float], list[int]]],
+    steps: tuple[int, int, int],
+    range_ms: int,
+    function: str,
+) -> None:
+    arrays = flat([(times, samples) for times, samples, _ in frame])
+    starts_ms = np.array([start for *_, starts in frame for start in starts], dtype=np.int64)
+    cells = kernel.WindowCells(function, *arrays, *steps, range_ms, starts_ms)
+    group_of = np.zeros(len(frame), dtype=np.int32)
+    whole, folded = (kernel.Aggregator("sum", 1, steps[2]) for _ in range(2))
+    whole.add(group_of, *cells.matrix())
+    cells.add_to(folded, group_of)
+    (values, present), (others, others_present) = whole.finish(), folded.finish()
+    assert np.array_equal(present, others_present)
+    assert values[present].tobytes() == others[present].tobytes()
