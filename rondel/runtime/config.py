@@ -34,6 +34,7 @@ __all__ = [
     "as_yaml",
     "load",
     "masked",
+    "overridden",
     "settings",
     "table_kind",
 ]
@@ -96,6 +97,13 @@ def load(
         for name, value in layer.items():
             given[name] = _convert(_known(known, name, source), value, source)
     return _build(kind, given, "")
+
+
+def overridden(section: _T, own: Any) -> _T:
+    """The section with what is given in `own`, whose fields are some of its own, None where not given."""
+    values = {field.name: getattr(own, field.name) for field in dataclasses.fields(own)}
+    given = {name: value for name, value in values.items() if value is not None}
+    return dataclasses.replace(section, **given)  # type: ignore[type-var]  # a dataclass by contract
 
 
 def masked(config: Any) -> dict[str, Any]:

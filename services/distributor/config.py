@@ -9,10 +9,18 @@ import msgspec
 
 from rondel.model.write import WriteLimits
 
-__all__ = ["Config"]
+__all__ = ["Config", "Overrides"]
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Settings of `distributor` that one tenant has for itself; what is not given is as for all."""
+
+    ingestion_rate: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    ingestion_burst_size: _Natural | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ The body is decoded into a batch, the tenant's quota is checked, and an ingester
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -64,19 +66,32 @@ class Inflight:
         self.size_bytes -= size_bytes
 
 
+def _rate_of(config: Config) -> RateLimit:
+    return RateLimit(config.ingestion_rate, config.ingestion_burst_size)
+
+
 class Distributor:
     """The write path between HTTP and the ingesters. `seed` keys the decoder's cache: keep it secret."""
 
     def __init__(
-        self, ingester: Ingester, config: Config, clock: Clock, registry: CollectorRegistry, *, seed: int
+        self,
+        ingester: Ingester,
+        config: Config,
+        clock: Clock,
+        registry: CollectorRegistry,
+        *,
+        seed: int,
+        tenants: Mapping[str, Config] = MappingProxyType({}),
     ) -> None:
+        """`tenants` names those that have a rate of their own."""
         self.config = config
         self.metrics = Metrics(registry)
         self.inflight = Inflight(config.max_inflight_push_requests, config.max_inflight_push_requests_bytes)
         self._ingester = ingester
         self._clock = clock
         self._decoder = Decoder(config.limits, seed=seed, cache_series=config.series_cache_entries)
-        self._rate = RateLimit(config.ingestion_rate, config.ingestion_burst_size)
+        self._rate = _rate_of(config)
+        self._own_rates = {tenant: _rate_of(own) for tenant, own in tenants.items()}
         self.metrics.watch(
             lambda: self.inflight.size_bytes, lambda: self.inflight.requests, self._decoder.cache_stats
         )
@@ -129,14 +144,15 @@ class Distributor:
         return PushResult(accepted, rejections)
 
     def _check_rate(self, tenant: str, samples: int) -> None:
-        if not self._rate.rate or not samples:
+        limit = self._own_rates.get(tenant, self._rate)
+        if not limit.rate or not samples:
             return
-        wait_s = self._rate.take(tenant, samples, self._clock.monotonic_s())
+        wait_s = limit.take(tenant, samples, self._clock.monotonic_s())
         if wait_s is not None:
             self.metrics.count_discarded("tenant-max-ingestion-rate", samples)
             raise RateLimited(
                 f"tenant {tenant} sends {samples} samples at once and more than its ingestion_rate of "
-                f"{self._rate.rate:g} samples a second allows (ingestion_burst_size {self._rate.burst})",
+                f"{limit.rate:g} samples a second allows (ingestion_burst_size {limit.burst})",
                 id="tenant-max-ingestion-rate",
                 retry_after_s=wait_s,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 import msgspec
@@ -107,11 +107,6 @@ class Config:
     def threads(self) -> int:
         """Queries that run at once, resolved."""
         return self.concurrency_max or 4 * machine.cores()
-
-    def of_tenant(self, overrides: Overrides) -> Config:
-        """These settings with what one tenant has otherwise."""
-        own = {field.name: getattr(overrides, field.name) for field in fields(overrides)}
-        return replace(self, **{name: value for name, value in own.items() if value is not None})
 
     def engine_options(self) -> EngineOptions:
         """The engine's part of this."""

@@ -10,8 +10,10 @@ from rondel.block.store import Config as StoreConfig
 from rondel.errors import InvalidData
 from rondel.model.tenant import check_tenant
 from rondel.runtime import http, logs
+from rondel.runtime.config import overridden
 from services.compactor.config import Config as CompactorConfig
 from services.distributor.config import Config as DistributorConfig
+from services.distributor.config import Overrides as DistributorOverrides
 from services.ingester.config import HeadConfig, ShipConfig, WalConfig
 from services.querier.config import Config as QueryConfig
 from services.querier.config import Overrides as QueryOverrides
@@ -32,6 +34,7 @@ class TenancyConfig:
 class TenantConfig:
     """Settings of one tenant; what is not given is as for all."""
 
+    distributor: DistributorOverrides = field(default_factory=DistributorOverrides)
     query: QueryOverrides = field(default_factory=QueryOverrides)
 
 
@@ -71,7 +74,12 @@ class Config:
     def query_of(self, tenant: str) -> QueryConfig:
         """`query` of one tenant."""
         own = self.tenants.get(tenant)
-        return self.query if own is None else self.query.of_tenant(own.query)
+        return self.query if own is None else overridden(self.query, own.query)
+
+    def distributor_of(self, tenant: str) -> DistributorConfig:
+        """`distributor` of one tenant."""
+        own = self.tenants.get(tenant)
+        return self.distributor if own is None else overridden(self.distributor, own.distributor)
 
     @property
     def objstore_url(self) -> str:

@@ -188,8 +188,9 @@ class Standalone:
 
     def _write_app(self) -> WriteApp:
         seed = secrets.randbits(64)
+        own = {tenant: self.config.distributor_of(tenant) for tenant in self.config.tenants}
         distributor = Distributor(
-            self.ingester, self.config.distributor, self.clock, self.registry, seed=seed
+            self.ingester, self.config.distributor, self.clock, self.registry, seed=seed, tenants=own
         )
         return WriteApp(distributor, random.Random(), tenancy=self.config.tenancy.enabled)
 

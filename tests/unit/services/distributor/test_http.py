@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -49,11 +51,19 @@ class FakeIngester:
 class Bench:
     """A distributor over a fake ingester."""
 
-    def __init__(self, config: Config | None = None, *, tenancy: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        tenancy: bool = False,
+        tenants: Mapping[str, Config] = MappingProxyType({}),
+    ) -> None:
         self.ingester = FakeIngester()
         self.registry = CollectorRegistry()
         self.clock = FakeClock(NOW_MS)
-        self.distributor = Distributor(self.ingester, config or Config(), self.clock, self.registry, seed=1)
+        self.distributor = Distributor(
+            self.ingester, config or Config(), self.clock, self.registry, seed=1, tenants=tenants
+        )
         self.app = WriteApp(self.distributor, random.Random(1), tenancy=tenancy)
 
     async def post(self, body: bytes | list[bytes], headers: Mapping[str, str] = HEADERS) -> Answer:
@@ -340,6 +350,22 @@ async def test_a_tenant_over_its_rate_is_429_until_time_has_passed() -> None:
     await bench.clock.advance(1)
     assert (await post("a")).status == 204
     assert bench.metric("discarded_samples_total", reason="tenant_max_ingestion_rate") == 2
+
+
+async def test_a_tenant_may_have_a_rate_of_its_own() -> None:
+    one = Config(ingestion_rate=1.0, ingestion_burst_size=1)
+    bench = Bench(one, tenancy=True, tenants={"eager": Config(), "slow": replace(one, ingestion_rate=0.5)})
+
+    async def statuses(tenant: str) -> list[int]:
+        headers = {**HEADERS, "X-Scope-OrgID": tenant}
+        return [(await bench.post(one_sample(), headers)).status for _ in range(2)]
+
+    assert await statuses("eager") == [204, 204]
+    assert await statuses("other") == [204, 429]
+    assert await statuses("slow") == [204, 429]
+    await bench.clock.advance(1)
+    assert await statuses("other") == [204, 429]
+    assert await statuses("slow") == [429, 429]
 
 
 async def test_a_quota_of_the_ingester_is_429() -> None:

@@ -11,6 +11,8 @@ import pytest
 from rondel.errors import ConfigError
 from rondel.promql.limits import QueryLimits
 from rondel.runtime import config
+from services.distributor.config import Config as DistributorConfig
+from services.distributor.config import Overrides as DistributorOverrides
 from services.querier.config import Config as QueryConfig
 from services.querier.config import Overrides
 from services.standalone.config import Config
@@ -29,6 +31,7 @@ def test_a_tenant_has_what_the_file_says_of_it_and_the_rest_as_all(tmp_path: Pat
         query: {series_max: 10, lookback_ms: 1m}
         tenants:
           team-a.prod: {query: {series_max: 5, timeout_s: 1m30s, bytes_read_max: 1MiB}}
+          eager: {distributor: {ingestion_rate: 100}}
           early: {query: {features: all}}
           empty:
         """,
@@ -38,6 +41,9 @@ def test_a_tenant_has_what_the_file_says_of_it_and_the_rest_as_all(tmp_path: Pat
     assert own.features == ()
     assert early.features == ("all",)
     assert "use-start-timestamps" in early.engine_options().features
+    eager = tree.distributor_of("eager")
+    assert (eager.ingestion_rate, eager.ingestion_burst_size) == (100, tree.distributor.ingestion_burst_size)
+    assert tree.distributor_of("early") == tree.distributor
     assert tree.query_of("empty") == tree.query_of("unknown") == tree.query
 
 
@@ -57,9 +63,14 @@ def test_what_is_wrong_of_a_tenant_is_one_line(tmp_path: Path, text: str, messag
     assert "\n" not in str(caught.value)
 
 
-def test_a_tenant_can_have_only_what_there_is_for_all_and_of_the_same_type() -> None:
-    for_all, own = (typing.get_type_hints(kind, include_extras=True) for kind in (QueryConfig, Overrides))
-    for field in dataclasses.fields(Overrides):
+@pytest.mark.parametrize(
+    ("section", "overrides"), [(QueryConfig, Overrides), (DistributorConfig, DistributorOverrides)]
+)
+def test_a_tenant_can_have_only_what_there_is_for_all_and_of_the_same_type(
+    section: type, overrides: type
+) -> None:
+    for_all, own = (typing.get_type_hints(kind, include_extras=True) for kind in (section, overrides))
+    for field in dataclasses.fields(overrides):
         assert own[field.name] == for_all[field.name] | None, field.name
         assert field.default is None
 
