@@ -178,6 +178,12 @@ class QueryGuard:
             if watch.began:
                 self._answered(query)
 
+    def remembered(self, query: RunningQuery, work: Callable[[], _T]) -> Callable[[], _T]:
+        """The work, seen if the process dies of it: for what is no PromQL, where failures do not add up.
+        Raises as `check`."""
+        self.check(query)
+        return Watch(self._inflight, query)(work)
+
     @asynccontextmanager
     async def _turn(self, query: RunningQuery, timeout_s: float) -> AsyncIterator[None]:
         if not self._is_suspect(query):

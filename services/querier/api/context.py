@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -58,14 +58,27 @@ class Context:
         whole_time = timeout_s >= self.engine.options_of(tenant).timeout_s
         return self.guard.watch(query, timeout_s, counts_timeouts=whole_time)
 
-    async def look_up(self, kind: str, request: Request, work: Callable[[Control], _T]) -> _T:
+    def remembered(self, tenant: str, text: str, span_ms: int, work: Callable[[], _T]) -> Callable[[], _T]:
+        """The work of what is no PromQL under the guard's eyes: raises ExecutionError where it is refused."""
+        return self.guard.remembered(self.guard.query(tenant, text, span_ms), work)
+
+    async def look_up(
+        self,
+        kind: str,
+        request: Request,
+        work: Callable[[Control], _T],
+        *,
+        selectors: Sequence[str] = (),
+        span_ms: int = 0,
+    ) -> _T:
         """Runs a look-up of labels or series in a worker thread, under the limits of queries."""
-        options = self.engine.options_of(self.tenant(request))
+        tenant = self.tenant(request)
+        options = self.engine.options_of(tenant)
         timeout_s = options.timeout_s
         control = Control(timeout_s=timeout_s, limits=options.limits)
-        return await self.executor.run(
-            kind, control, request.receive, lambda: work(control), timeout_s=timeout_s
-        )
+        text = " ".join([request.url.path, *selectors])
+        remembered = self.remembered(tenant, text, span_ms, lambda: work(control))
+        return await self.executor.run(kind, control, request.receive, remembered, timeout_s=timeout_s)
 
 
 def answer(body: bytes) -> Response:

@@ -7,7 +7,8 @@ stream, of which one batch of series is in memory at a time, or one message with
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +27,7 @@ from services.querier.reading import batches, in_order
 
 __all__ = ["routes"]
 
+_T = TypeVar("_T")
 _BODY_BYTES_MAX: Final = 32 << 20
 _FRAME_BYTES_MAX: Final = 1 << 20
 """As Prometheus cuts its frames; a single chunk may be larger."""
@@ -58,7 +60,9 @@ class _Read:
                 context.executor,
                 "read",
                 control,
-                lambda emit: self._stream(tenant, asked, control, emit),
+                lambda emit: self._remembered(
+                    tenant, asked, lambda: self._stream(tenant, asked, control, emit)
+                )(),
                 timeout_s=timeout_s,
                 media_type=_STREAM,
             )
@@ -66,10 +70,17 @@ class _Read:
             "read",
             control,
             request.receive,
-            lambda: self._samples(tenant, asked, control),
+            self._remembered(tenant, asked, lambda: self._samples(tenant, asked, control)),
             timeout_s=timeout_s,
         )
         return Response(answer, media_type=_MESSAGE, headers={"content-encoding": "snappy"})
+
+    def _remembered(self, tenant: str, asked: ReadRequest, work: Callable[[], _T]) -> Callable[[], _T]:
+        text = " ".join(
+            ["read", *(f"{name}{op}{value}" for one in asked.queries for name, op, value in one.matchers)]
+        )
+        span_ms = max((one.maxt_ms - one.mint_ms for one in asked.queries), default=0)
+        return self._context.remembered(tenant, text, span_ms, work)
 
     def _stream(self, tenant: str, asked: ReadRequest, control: Control, emit: Emit) -> None:
         for index, query in enumerate(asked.queries):

@@ -58,7 +58,11 @@ class _Series:
             shown = labels.take(order[:limit] if truncated else order)
             return envelope.success(render.label_sets(shown), [TRUNCATED] if truncated else ())
 
-        return answer(await context.look_up("series", request, work))
+        return answer(
+            await context.look_up(
+                "series", request, work, selectors=asked.selectors(), span_ms=end_ms - start_ms
+            )
+        )
 
     async def names(self, request: Request) -> Response:
         context, asked = self._context, await form.read(request)
@@ -72,7 +76,11 @@ class _Series:
             )
             return _listed(_each(control, find, sets), limit)
 
-        return answer(await context.look_up("labels", request, work))
+        return answer(
+            await context.look_up(
+                "labels", request, work, selectors=asked.selectors(), span_ms=end_ms - start_ms
+            )
+        )
 
     async def values(self, request: Request) -> Response:
         context, asked = self._context, await form.read(request)
@@ -87,7 +95,11 @@ class _Series:
             )
             return _listed(_each(control, find, sets), limit)
 
-        return answer(await context.look_up("label_values", request, work))
+        return answer(
+            await context.look_up(
+                "label_values", request, work, selectors=asked.selectors(), span_ms=end_ms - start_ms
+            )
+        )
 
 
 def _range(asked: Params) -> tuple[int, int]:

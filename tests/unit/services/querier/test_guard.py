@@ -148,6 +148,18 @@ def test_a_ledger_that_cannot_be_read_is_started_anew(process: Process) -> None:
     assert process.start().refused() == []
 
 
+def test_what_is_no_promql_is_seen_and_refused_like_a_query(process: Process) -> None:
+    guard = process.start()
+    look_up = guard.query("team-a", "/api/v1/series up", HOUR_MS)
+
+    def die() -> None:
+        process.start()
+
+    guard.remembered(look_up, die)()
+    with pytest.raises(ExecutionError, match="the process died once while it ran"):
+        process.start().remembered(look_up, die)
+
+
 async def test_suspects_run_one_at_a_time_and_others_beside_them(process: Process) -> None:
     guard = process.die("a", "b")
     suspects = [guard.query("team-a", text, HOUR_MS) for text in "ab"]
