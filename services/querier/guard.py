@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
+from prometheus_client import CollectorRegistry, Counter
 
 from rondel.errors import ExecutionError, QueryError, QueryTimeout, QueryTooExpensive
 from rondel.runtime import logs
@@ -113,6 +114,7 @@ class QueryGuard:
         refuse_after_failures: int = 5,
         refuse_failing_s: float = 60.0,
         clock: Clock | None = None,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._folder = folder
         self._inflight = Inflight(folder / _INFLIGHT, slots) if folder else None
@@ -123,18 +125,27 @@ class QueryGuard:
         self._clock = clock or SystemClock()
         self._entries: OrderedDict[str, Refusal] = OrderedDict()
         self._alone = asyncio.Lock()
+        self._refused = Counter(
+            "rondel_query_refused",
+            "Queries that were not run because of the harm that they did before.",
+            registry=registry or CollectorRegistry(),
+        )
 
     def start(self) -> None:
-        """Reads what the process before this one left. Blocks; raises OSError where the folder is no use."""
+        """Reads what the process before this one left. Blocks. A folder that is no use (a full disk) is no
+        reason not to serve: queries are then not remembered."""
         if self._folder is None or self._inflight is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._entries = self._load(self._folder / _LEDGER)
-        died = self._inflight.open()
-        for query in died:
-            self._blame(query, alone=len(died) == 1)
-        if died:
-            self._save(list(self._entries.values()))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._entries = self._load(self._folder / _LEDGER)
+            died = self._inflight.open()
+            for query in died:
+                self._blame(query, alone=len(died) == 1)
+            if died:
+                self._save(list(self._entries.values()))
+        except OSError as error:
+            _log.warning("queries in flight are not remembered", folder=str(self._folder), error=str(error))
 
     def stopping(self) -> None:
         """The process ends on purpose: queries that still run are not to blame."""
@@ -151,6 +162,7 @@ class QueryGuard:
         now_ms = self._clock.now_ms()
         if entry is None or now_ms >= entry.until_ms or not entry.covers(query):
             return
+        self._refused.inc()
         left_s = -(-(entry.until_ms - now_ms) // 1000)
         raise ExecutionError(
             f"query {query.key} is refused for another {left_s} s: {entry.reason}. Ask for less than half of "

@@ -103,6 +103,7 @@ class Standalone:
             refuse_after_failures=query.refuse_after_failures,
             refuse_failing_s=query.refuse_failing_s,
             clock=self.clock,
+            registry=self.registry,
         )
         self.parts = Group(self._services())
         self.server = Server(self._app(), config.http)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from rondel.errors import ExecutionError, QueryCanceled, QueryError, QueryTimeout, QueryTooExpensive
 from rondel.runtime.clock import FakeClock
@@ -158,6 +159,22 @@ def test_what_is_no_promql_is_seen_and_refused_like_a_query(process: Process) ->
     guard.remembered(look_up, die)()
     with pytest.raises(ExecutionError, match="the process died once while it ran"):
         process.start().remembered(look_up, die)
+
+
+def test_a_folder_that_is_no_use_keeps_no_server_from_starting(process: Process, tmp_path: Path) -> None:
+    (tmp_path / "querier").write_text("a file")
+    guard = process.start()
+    assert guard.remembered(guard.query("team-a", "up", 0), lambda: 7)() == 7
+
+
+def test_refusals_are_counted(process: Process) -> None:
+    process.die("deadly")
+    registry = CollectorRegistry()
+    guard = QueryGuard(process.folder, slots=1, clock=process.clock, registry=registry)
+    guard.start()
+    assert is_refused(guard, "deadly")
+    assert not is_refused(guard, "other")
+    assert registry.get_sample_value("rondel_query_refused_total") == 1
 
 
 async def test_suspects_run_one_at_a_time_and_others_beside_them(process: Process) -> None:
