@@ -6,7 +6,7 @@ import math
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["STALE_BITS", "HeadTwin", "float_of", "pick"]
+__all__ = ["STALE_BITS", "HeadTwin", "float_of", "pick", "rank_of"]
 
 STALE_BITS = 0x7FF0000000000002
 
@@ -17,14 +17,14 @@ def float_of(bits: int) -> float:
     return float(value)
 
 
-def _rank(bits: int) -> int:
+def rank_of(bits: int) -> int:
     """Position in the total order of IEEE 754."""
     return bits if bits < 1 << 63 else (1 << 63) - 1 - bits
 
 
 def pick(left: int, right: int) -> int:
     """The value that stays of two for one timestamp."""
-    return max(left, right, key=lambda bits: (bits != STALE_BITS, _rank(bits)))
+    return max(left, right, key=lambda bits: (bits != STALE_BITS, rank_of(bits)))
 
 
 @dataclass

@@ -169,7 +169,9 @@ impl Arena {
     fn push(&mut self, bytes: &[u8]) -> Place {
         let fits = |page: &Vec<u8>| page.len() + bytes.len() <= PAGE_BYTES;
         if !self.pages.last().is_some_and(fits) {
-            self.pages.push(Vec::new());
+            // A page that is not the first will be full: it need not grow.
+            let room = if self.pages.is_empty() { 0 } else { PAGE_BYTES };
+            self.pages.push(Vec::with_capacity(room.max(bytes.len())));
         }
         let page = self.pages.len() - 1;
         let start = self.pages[page].len() as u32;

@@ -49,6 +49,7 @@ pub struct Counts {
 }
 
 /// The rows of an entry, given where those of each end.
+#[inline]
 pub fn rows(ends: &[u32], entry: usize) -> std::ops::Range<usize> {
     let start = match entry {
         0 => 0,
@@ -58,6 +59,7 @@ pub fn rows(ends: &[u32], entry: usize) -> std::ops::Range<usize> {
 }
 
 impl Prepared {
+    #[inline]
     pub fn samples(&self, entry: usize) -> (&[i64], &[u64]) {
         let range = rows(&self.ends, entry);
         (&self.times[range.clone()], &self.bits[range])

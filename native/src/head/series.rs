@@ -10,16 +10,20 @@ use crate::head::track::{Room, Track};
 pub const NO_SEGMENT: u32 = u32::MAX;
 
 /// A series without histograms, starts and exemplars, which most are, takes 128 bytes and its chunks.
+///
+/// Fields lie in the order in which a push looks at them: what `check` needs of a series is 48 bytes, and what
+/// is written follows, so that a push waits for memory as seldom as can be.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Series {
     pub print: u128,
     /// Never used again for another series; 0 marks a slot without one.
     pub id: u64,
     pub floats: Track,
-    pub extras: Option<Box<Extras>>,
     /// The last WAL segment that defines the series.
     pub segment: u32,
     pub run: Run,
+    pub extras: Option<Box<Extras>>,
 }
 
 const _: () = assert!(size_of::<Series>() == 128);

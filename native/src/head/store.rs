@@ -121,7 +121,18 @@ impl Store {
                 created += 1;
             }
         }
+        if created > 0 && batch.exemplar_count() > 0 {
+            self.find_again(batch, slots);
+        }
         created
+    }
+
+    /// Exemplars may stand before the samples that their series was created for.
+    fn find_again(&self, batch: &WriteBatch, slots: &mut [u32]) {
+        let missing = slots.iter_mut().enumerate();
+        for (index, slot) in missing.filter(|(_, slot)| **slot == NO_SLOT) {
+            *slot = self.find(batch.fingerprint(index)).unwrap_or(NO_SLOT);
+        }
     }
 
     fn is_full(&self) -> bool {

@@ -19,14 +19,16 @@ pub struct Chunk {
 
 /// The chunk that grows.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
 pub struct Open {
     pub state: State,
-    pub min_ms: i64,
     pub chain: Chain,
     pub arena: u32,
+    pub min_ms: i64,
 }
 
 #[derive(Debug, Default)]
+#[repr(C)] // What every append touches comes first.
 pub struct Track {
     pub open: Open,
     pub closed: Vec<Chunk>,

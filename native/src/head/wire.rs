@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -10,6 +11,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+#[inline]
 pub fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
 }
@@ -55,6 +57,7 @@ impl<'a> Reader<'a> {
         Error::corrupt("WAL record ends in the middle of a field", self.at as u64)
     }
 
+    #[inline]
     pub fn take(&mut self, size: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(size).ok_or_else(|| self.short())?;
         let part = self.bytes.get(self.at..end).ok_or_else(|| self.short())?;
@@ -62,6 +65,7 @@ impl<'a> Reader<'a> {
         Ok(part)
     }
 
+    #[inline]
     pub fn byte(&mut self) -> Result<u8> {
         Ok(self.take(1)?[0])
     }
@@ -75,6 +79,7 @@ impl<'a> Reader<'a> {
         Ok(f64::from_bits(u64::from_le_bytes(*word)))
     }
 
+    #[inline]
     pub fn varint(&mut self) -> Result<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -90,6 +95,7 @@ impl<'a> Reader<'a> {
         ))
     }
 
+    #[inline]
     pub fn signed(&mut self) -> Result<i64> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
