@@ -314,6 +314,10 @@ class HistogramAggregator:
     def add(self, group_of: NDArray[np.int32], index: NDArray[np.int64], pool: Histograms) -> None:
         """Takes in a batch of series: `group_of[n]`, and `index[n, steps]` into `pool`, -1 where absent."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes held for the results so far."""
+
     def finish(self) -> tuple[NDArray[np.int64], Histograms, NDArray[np.uint32]]:
         """`(index[groups, steps], pool, notes[groups])` of what came in; nothing is left then."""
 

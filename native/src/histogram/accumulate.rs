@@ -44,6 +44,11 @@ impl Accumulator {
         }
     }
 
+    /// Heap bytes held.
+    pub fn size_bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<Sum>()
+    }
+
     pub fn has_overflow(&self) -> bool {
         self.cells.iter().any(|&cell| Cell::is_infinite(cell))
     }

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rondel.model.labels import METRIC_NAME, LabelSets
+from rondel.model.labels import LabelSets
 from rondel.promql import kernel
 from rondel.promql.ast import Span
 from rondel.promql.matrix import Block, Bools, Floats, HistogramCells
-from rondel.promql.notes import AGGREGATION, tell
-from rondel.promql.operators.node import Run
+from rondel.promql.notes import AGGREGATION, tell_rows
+from rondel.promql.operators.node import CELL_BYTES, Run
 
 __all__ = ["HistogramGroups", "note_ignored"]
 
@@ -53,8 +53,11 @@ class HistogramGroups:
         if self._sums is None or self._seen is None:
             self._sums = kernel.HistogramAggregator(self._op, *self._shape)
             self._seen = kernel.Aggregator("group", *self._shape)
+            self._run.control.hold(0, self._shape[0] * self._shape[1] * CELL_BYTES)
         rows = self._group_of[at : at + len(block)]
+        before = self._sums.size_bytes
         self._sums.add(rows, cells.index, cells.pool)
+        self._run.control.hold(0, self._sums.size_bytes - before)
         self._seen.add(rows, block.values, cells.present)
         return block.present
 
@@ -63,22 +66,20 @@ class HistogramGroups:
         if self._sums is None or self._seen is None:
             return Block(values, present)
         seen = self._seen.finish()[1]
+        self._run.control.release(0, self._sums.size_bytes)
         index, pool, notes = self._sums.finish()
         histograms = HistogramCells(index, pool)
         self._run.control.hold(0, histograms.size_bytes)
-        for group in np.flatnonzero(notes).tolist():
-            name = (
-                self._name(group)
-                if notes[group] & (kernel.Note.MIXED_SCHEMAS | kernel.Note.INCOMPATIBLE)
-                else ""
-            )
-            tell(self._run.annotations, int(notes[group]), self._span, AGGREGATION, name)
+        first_rows = np.unique(self._group_of, return_index=True)[1]
+        tell_rows(
+            self._run.annotations,
+            notes,
+            self._labels.take(first_rows.astype(np.int64)),
+            self._span,
+            AGGREGATION,
+        )
         if (present & seen).any():
             self._run.annotations.warn(
                 "encountered a mix of histograms and floats for aggregation", self._span
             )
         return Block(values, present & ~seen, histograms.kept(~present))
-
-    def _name(self, group: int) -> str:
-        codes, names = self._labels.column(METRIC_NAME)
-        return names[int(codes[int(np.argmax(self._group_of == group))])]

@@ -13,12 +13,17 @@ use crate::kernel::parallel::{cells, each};
 struct Strip {
     steps: Range<usize>,
     summaries: Vec<Option<Box<Summary>>>,
+    /// Of the summaries.
+    size_bytes: usize,
 }
 
 impl Strip {
     fn new(groups: usize, steps: Range<usize>) -> Self {
-        let summaries = vec![None; groups * steps.len()];
-        Self { steps, summaries }
+        Self {
+            summaries: vec![None; groups * steps.len()],
+            steps,
+            size_bytes: 0,
+        }
     }
 
     fn add(&mut self, batch: &Batch<'_>, averaged: bool) {
@@ -34,8 +39,15 @@ impl Strip {
                 }
                 let view = batch.pool.get(at as usize);
                 match summary {
-                    Some(summary) => summary.add(view),
-                    None => *summary = Some(Box::new(Summary::of(view, averaged))),
+                    Some(summary) => {
+                        self.size_bytes -= summary.size_bytes();
+                        summary.add(view);
+                        self.size_bytes += summary.size_bytes();
+                    }
+                    None => {
+                        let first = summary.insert(Box::new(Summary::of(view, averaged)));
+                        self.size_bytes += first.size_bytes();
+                    }
                 }
             }
         }
@@ -118,6 +130,11 @@ impl HistogramAggregation {
         Ok(())
     }
 
+    /// Bytes that the summaries hold.
+    pub fn size_bytes(&self) -> usize {
+        self.strips.iter().map(|strip| strip.size_bytes).sum()
+    }
+
     /// The results so far, one row a group. The summaries are spent.
     pub fn finish(&mut self) -> Result<Sums> {
         let mut sums = Sums {
@@ -127,6 +144,7 @@ impl HistogramAggregation {
         };
         for group in 0..self.groups {
             for strip in &mut self.strips {
+                strip.size_bytes = 0;
                 let width = strip.steps.len();
                 let summaries = &mut strip.summaries[group * width..(group + 1) * width];
                 for (summary, step) in summaries.iter_mut().zip(strip.steps.clone()) {

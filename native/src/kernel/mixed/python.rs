@@ -161,6 +161,11 @@ impl HistogramAggregator {
         })
     }
 
+    #[getter]
+    fn size_bytes(&self) -> usize {
+        self.aggregation.size_bytes()
+    }
+
     fn add(
         &mut self,
         py: Python<'_>,

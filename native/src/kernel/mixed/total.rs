@@ -56,6 +56,11 @@ impl Summary {
         };
     }
 
+    /// Bytes held, its own among them.
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.state.size_bytes()
+    }
+
     fn is_broken(&self) -> bool {
         self.notes & Notes::MIXED_SCHEMAS != Notes::NONE
     }

@@ -143,3 +143,13 @@ def test_histograms_that_are_held_count_for_the_memory_of_the_query() -> None:
     control = engine(text).control()
     engine(text).instant("t", "h * 2", 0, control)
     assert control.memory_bytes_peak > 50 * 200 * 8
+
+
+def test_the_sums_of_many_groups_count_for_the_memory_of_the_query() -> None:
+    text = "\n".join(f'h{{i="{i}"}} {{{{count:2 buckets:[{"1 " * 100}]}}}}x9' for i in range(20))
+    peaks = []
+    for query in ("sum(h)", "sum by (i) (h)"):
+        one, control = engine(text, batch_series_max=1), engine(text).control()
+        one.range("t", query, 0, 540_000, 60_000, control)
+        peaks.append(control.memory_bytes_peak)
+    assert peaks[1] - peaks[0] > 19 * 10 * 100 * 8
