@@ -22,6 +22,7 @@ FrameArrays: TypeAlias = tuple[
 ]
 
 _Floats: TypeAlias = NDArray[np.float64]
+_Ints: TypeAlias = NDArray[np.int64]
 _Noted: TypeAlias = tuple[_Floats, NDArray[np.uint32]]
 _Cells: TypeAlias = tuple[NDArray[np.int64], Histograms] | None
 ExemplarArrays: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], LabelSets]
@@ -83,10 +84,20 @@ class ReadPlan:
     def pages(self) -> list[tuple[int, int]]:
         """`(offset, length)` of every page in the data file, ascending."""
 
-    def decode(
-        self, pages: Sequence[bytes]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    def decode(self, pages: Sequence[bytes]) -> tuple[_Ints, _Ints, _Floats]:
         """`(offsets, timestamps_ms, values)`; one row an id of the plan. Raises Corruption."""
+
+# --- exposition -----------------------------------------------------------------------------------
+
+def exposition_protobuf(
+    labels: LabelSets, timestamps_ms: _Ints, values: _Floats, escaping: str, histograms: _Cells = None
+) -> bytes:
+    """As `exposition_text`, as delimited MetricFamily messages, with the histograms."""
+
+def exposition_text(
+    labels: LabelSets, timestamps_ms: _Ints, values: _Floats, escaping: str, histograms: _Cells = None
+) -> bytes:
+    """One sample a series, sorted by name; `int64[n]` says which histogram a row has instead, -1 for none."""
 
 # --- join -----------------------------------------------------------------------------------------
 
@@ -505,13 +516,10 @@ class Matchers:
 
 # --- remote ---------------------------------------------------------------------------------------
 
-def read_request(
-    body: bytes, bytes_max: int
-) -> tuple[list[tuple[int, int, list[tuple[str, str, str]]]], list[int]]:
-    """`(queries, accepted)` of a snappy body, a query being `(mint_ms, maxt_ms, matchers)`.
+_Query: TypeAlias = tuple[int, int, list[tuple[str, str, str]]]
 
-    Raises InvalidData where it is none, or larger than `bytes_max` once it is decompressed.
-    """
+def read_request(body: bytes, bytes_max: int) -> tuple[list[_Query], list[int]]:
+    """`(queries, accepted)` of a snappy body, a query being `(mint_ms, maxt_ms, matchers)`."""
 
 def read_series(labels: LabelSets, arrays: FrameArrays) -> bytes:
     """Series with samples as `timeseries` fields of a query's result."""
@@ -529,17 +537,10 @@ def sampling_hashes(labels: LabelSets) -> NDArray[np.uint64]:
 
 # --- tsdb -----------------------------------------------------------------------------------------
 
-def histogram_chunk_decode(chunk: bytes) -> tuple[NDArray[np.int64], Histograms]:
-    """Times and histograms of a chunk of float histograms; raises Corruption."""
-
-def histogram_chunk_encode(timestamps_ms: NDArray[np.int64], histograms: Histograms) -> bytes:
-    """One chunk; InvalidData where a histogram does not fit behind the one before it."""
-
-def xor_decode(chunk: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Times and values of a chunk of floats; raises Corruption."""
-
-def xor_encode(timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]) -> bytes:
-    """One chunk of at most 65,535 samples."""
+def histogram_chunk_decode(chunk: bytes) -> tuple[_Ints, Histograms]: ...
+def histogram_chunk_encode(timestamps_ms: _Ints, histograms: Histograms) -> bytes: ...
+def xor_decode(chunk: bytes) -> tuple[_Ints, _Floats]: ...
+def xor_encode(timestamps_ms: _Ints, values: _Floats) -> bytes: ...
 
 # --- write ----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 mod block;
 mod dialect;
 mod error;
+mod exposition;
 mod fingerprint;
 mod frame;
 mod head;
@@ -26,6 +27,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     block::register(module)?;
+    exposition::register(module)?;
     head::register(module)?;
     histogram::register(module)?;
     join::register(module)?;

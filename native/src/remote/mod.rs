@@ -4,7 +4,7 @@
 //! answer, `sample` a histogram in them. Whoever reads the series decides how many of them are in memory at a time.
 
 mod answer;
-mod message;
+pub mod message;
 mod python;
 mod request;
 mod sample;

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from rondel.runtime.router import Route, Router
-from services.querier.api import explain, expressions, metadata, query, refused, remote, rules, series, status
+from services.querier.api import (
+    explain,
+    expressions,
+    federate,
+    metadata,
+    query,
+    refused,
+    remote,
+    rules,
+    series,
+    status,
+)
 from services.querier.api.context import Context
 from services.querier.api.status import Facts
 
@@ -32,3 +43,5 @@ def mount(router: Router, context: Context, facts: Facts) -> None:
         router.include(prefix, routes, name=PREFIX)
     router.include("", refused.routes(context))
     router.include("", [status.version_route()])
+    for prefix in ("", "/prometheus"):
+        router.include(prefix, federate.routes(context), name="")
