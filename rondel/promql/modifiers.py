@@ -83,8 +83,14 @@ def _duration(cursor: Cursor, floor: int = 1, depth: int = 0) -> Duration:
             cursor.current.start, f"duration expression is nested deeper than {_DURATION_DEPTH_MAX} levels"
         )
     left = _duration_operand(cursor, depth)
+    operators = 0
     while (precedence := _DURATION_PRECEDENCE.get(cursor.current.kind, 0)) >= floor:
         op = cursor.take()
+        operators += 1
+        if operators > _DURATION_DEPTH_MAX:
+            cursor.fail(
+                op.start, f"duration expression has more than {_DURATION_DEPTH_MAX} operators in a row"
+            )
         right = _duration(cursor, precedence if op.kind == "^" else precedence + 1, depth + 1)
         if op.kind in "/%" and isinstance(right, Number) and right.value == 0:
             cursor.fail(op.start, "division by zero" if op.kind == "/" else "modulo by zero")

@@ -225,35 +225,66 @@ def _last(window: Grid) -> int:
 
 def share(root: Node) -> Node:
     """The plan with vector subtrees that are equal evaluated once."""
-    counts: Counter[Node] = Counter()
-    _count(root, counts)
-    repeated = {node: index for index, node in enumerate(node for node in counts if counts[node] > 1)}
-    return _replace(root, repeated, {}) if repeated else root
+    numbers = _Numbers()
+    counts: Counter[int] = Counter()
+    _count(root, numbers, counts)
+    repeated = {one: index for index, one in enumerate(one for one in counts if counts[one] > 1)}
+    return _replace(root, numbers, repeated, {}) if repeated else root
 
 
-def _count(node: Node, counts: Counter[Node]) -> None:
+class _Numbers:
+    """Equal subtrees have equal numbers. A node is looked at once, with the numbers of its children for them:
+    to hash and compare trees at each of their levels would take the square of their size."""
+
+    def __init__(self) -> None:
+        self._by_node: dict[int, int] = {}
+        self._by_content: dict[tuple[object, ...], int] = {}
+
+    def of(self, node: Node) -> int:
+        """The number of a subtree, whose root outlives this."""
+        known = self._by_node.get(id(node))
+        if known is not None:
+            return known
+        assert dataclasses.is_dataclass(node)
+        values = (getattr(node, item.name) for item in dataclasses.fields(node) if item.compare)
+        content = (type(node), *map(self._content, values))
+        number = self._by_content.setdefault(content, len(self._by_content))
+        self._by_node[id(node)] = number
+        return number
+
+    def _content(self, value: object) -> object:
+        if isinstance(value, Node):
+            return self.of(value)
+        if isinstance(value, tuple) and value and isinstance(value[0], Node):
+            return tuple(map(self._content, value))
+        return value
+
+
+def _count(node: Node, numbers: _Numbers, counts: Counter[int]) -> None:
     if isinstance(node, VectorNode):
-        counts[node] += 1
-        if counts[node] > 1:
+        number = numbers.of(node)
+        counts[number] += 1
+        if counts[number] > 1:
             return
     for child in node.children():
-        _count(child, counts)
+        _count(child, numbers, counts)
 
 
-def _replace(node: Node, repeated: dict[Node, int], done: dict[Node, Node]) -> Node:
-    if node in done:
-        return done[node]
+def _replace(node: Node, numbers: _Numbers, repeated: dict[int, int], done: dict[int, Node]) -> Node:
+    number = numbers.of(node)
+    if number in done:
+        return done[number]
     changes: dict[str, Any] = {}
     assert dataclasses.is_dataclass(node)
     for item in dataclasses.fields(node):
         value = getattr(node, item.name)
         if isinstance(value, Node):
-            changes[item.name] = _replace(value, repeated, done)
+            changes[item.name] = _replace(value, numbers, repeated, done)
         elif isinstance(value, tuple) and value and isinstance(value[0], Node):
-            changes[item.name] = tuple(_replace(child, repeated, done) for child in value)
+            changes[item.name] = tuple(_replace(child, numbers, repeated, done) for child in value)
     built = replace(node, **changes)
     assert isinstance(built, Node)
-    if node in repeated and isinstance(built, VectorNode):
-        built = Shared(built, built.grid, repeated[node] + 1)
-    done[node] = built
+    if number in repeated and isinstance(built, VectorNode):
+        built = Shared(built, built.grid, repeated[number] + 1)
+    done[number] = built
     return built

@@ -238,6 +238,7 @@ def test_experimental_syntax_needs_its_feature(text: str, place: str, message: s
         "a" + "[5m:]" * 10_000,
         "1" + "+1" * 500_000,
         "(" * 500_000,
+        "x[5m" + "+5m" * 50_000 + "]",
     ],
     ids=lambda text: f"{text[:8]} of {len(text)} characters",
 )

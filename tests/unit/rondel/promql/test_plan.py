@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from textwrap import dedent
 
 import pytest
 
 from rondel.promql import explain
+from rondel.promql.matrix import Grid
+from rondel.promql.operators.node import Node
+from rondel.promql.options import EngineOptions
+from rondel.promql.parser import ParserOptions, parse
+from rondel.promql.plan import Planner, _Numbers
 from tests.support.queries import engine
 
 MINUTE_MS = 60_000
@@ -83,6 +89,40 @@ def test_equal_subtrees_are_one() -> None:
 @pytest.mark.parametrize("query", ["x / y", "x offset 1m / x", "min_over_time(x[5m]) / min_over_time(x[6m])"])
 def test_different_subtrees_stay_apart(query: str) -> None:
     assert "shared" not in plan(query)
+
+
+def test_what_is_inside_a_shared_subtree_is_shared_with_it() -> None:
+    assert plan("((x + y) * 2) / ((x + y) * 2) + x").count("shared #") == 4
+    assert plan("((x + y) * 2) / ((x + y) * 2)").count("shared #") == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "x" + " + x" * 60,
+        "(x + y) * (x + y) - (x + y) / y",
+        "sum(rate(x[5m])) / count(rate(x[5m])) > sum(rate(x[5m]))",
+        "max_over_time((x + x)[5m:1m]) or max_over_time((x + x)[5m:1m])",
+        "histogram_quantile(0.9, x) + histogram_quantile(0.9, x) + histogram_quantile(0.8, x)",
+        "x + 0 * y + -0 * y + 0 * y",
+    ],
+)
+def test_what_is_shared_is_what_is_equal(query: str) -> None:
+    """Equality of whole subtrees is the slow twin of their numbers."""
+    grid = Grid(0, MINUTE_MS, 5)
+    expr = parse(query, ParserOptions.of(["all"]))
+    root = Planner(grid, grid.end_ms, EngineOptions(), 300_000).vector(expr, grid)
+    numbers = _Numbers()
+    nodes = list(everything(root))
+    for one in nodes:
+        for other in nodes:
+            assert (one == other) == (numbers.of(one) == numbers.of(other))
+
+
+def everything(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children():
+        yield from everything(child)
 
 
 def test_shared_subtrees_are_selected_and_read_once() -> None:
