@@ -204,6 +204,7 @@ class Standalone:
             tenancy=self.config.tenancy.enabled,
             storage=storage,
             metadata=self.head,
+            exemplars=self.head,
             engine=Engine(
                 storage,
                 config.engine_options(),

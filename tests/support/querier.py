@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.promql.engine import Engine
 from rondel.runtime.clock import FakeClock
@@ -28,6 +28,7 @@ from services.querier.querylog import QueryLog
 __all__ = ["MemoryStorage", "Querier"]
 
 Samples = list[tuple[int, float]]
+Exemplar = tuple[int, float, dict[str, str]]
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class MemoryStorage:
     tenant: str = "anonymous"
     series_of: list[tuple[dict[str, str], Samples]] = field(default_factory=list)
     entries: list[MetricMetadata] = field(default_factory=list)
+    exemplars_of: list[tuple[dict[str, str], list[Exemplar]]] = field(default_factory=list)
 
     def add(self, labels: dict[str, str], samples: Samples) -> None:
         self.series_of.append((labels, samples))
@@ -86,6 +88,23 @@ class MemoryStorage:
 
     def metadata(self, tenant: str, metric: str | None) -> list[MetricMetadata]:
         return [entry for entry in self.entries if metric in (None, entry.metric)]
+
+    def exemplars(
+        self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+    ) -> ExemplarFrame:
+        found = [
+            (labels, [one for one in own if mint_ms <= one[0] <= maxt_ms])
+            for labels, own in self.exemplars_of
+            if tenant == self.tenant and any(matchers.matches(labels) for matchers in matcher_sets)
+        ]
+        flat = [one for _, own in found for one in own]
+        return ExemplarFrame(
+            LabelSets.from_dicts([labels for labels, _ in found]),
+            np.cumsum([0, *(len(own) for _, own in found)], dtype=np.int64),
+            np.array([at for at, _, _ in flat], np.int64),
+            np.array([value for _, value, _ in flat], np.float64),
+            LabelSets.from_dicts([labels for _, _, labels in flat]),
+        )
 
     @property
     def series_count(self) -> int:
@@ -161,6 +180,7 @@ class Querier:
             tenancy=tenancy,
             storage=storage,
             metadata=storage,
+            exemplars=storage,
             engine=make(storage, config),
             executor=self.executor,
             clock=self.clock,

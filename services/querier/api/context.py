@@ -16,7 +16,7 @@ from rondel.promql.control import Control
 from rondel.promql.engine import Engine
 from rondel.runtime import envelope
 from rondel.runtime.clock import Clock
-from rondel.storage import MetadataSource, Storage
+from rondel.storage import ExemplarSource, MetadataSource, Storage
 from services.querier.config import Config
 from services.querier.execute import Executor
 from services.querier.guard import QueryGuard, Watch
@@ -39,6 +39,7 @@ class Context:
     """Whether requests name their tenant."""
     storage: Storage
     metadata: MetadataSource
+    exemplars: ExemplarSource
     engine: Engine
     executor: Executor
     clock: Clock

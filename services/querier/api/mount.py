@@ -6,6 +6,7 @@ from typing import Final
 
 from rondel.runtime.router import Route, Router
 from services.querier.api import (
+    exemplars,
     explain,
     expressions,
     federate,
@@ -35,6 +36,7 @@ def mount(router: Router, context: Context, facts: Facts) -> None:
         *metadata.routes(context),
         *remote.routes(context),
         *rules.routes(context),
+        *exemplars.routes(context),
         *explain.routes(context),
         *expressions.routes(),
         *status.routes(context, facts),
