@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from rondel._native import WriteBatch, WriteDecoder
+from rondel._native import KnownMetadata, WriteBatch, WriteDecoder
 
 __all__ = [
     "CacheStats",
     "Decoder",
+    "KnownMetadata",
     "PushResult",
     "Rejection",
     "Version",

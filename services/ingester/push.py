@@ -124,7 +124,7 @@ class Ingester:
         return self.wal.append(record, settled)
 
     def _write_metadata(self, owner: Tenant, batch: WriteBatch) -> asyncio.Future[None] | None:
-        fresh = owner.unknown(batch.metadata())
+        fresh = owner.known.unknown(batch) if batch.metadata_count else []
         if not fresh:
             return None
         return self.append_metadata(

@@ -9,6 +9,7 @@ import msgspec
 
 from rondel.errors import Corruption
 from rondel.model.tenant import check_tenant
+from rondel.model.write import KnownMetadata
 from rondel.storage import MetricMetadata
 from services.ingester.config import Config
 from services.ingester.head import Head
@@ -48,19 +49,20 @@ class Tenant:
     """When it last pushed, on the monotonic clock."""
     entries: dict[MetricMetadata, None] = field(default_factory=dict)
     """Metadata, the latest last."""
+    known: KnownMetadata = field(default_factory=KnownMetadata)
+    """The same as `entries`."""
     shipped: set[int] = field(default_factory=set)
     """Ranges that were shipped before; what is left of them are late samples."""
-
-    def unknown(self, entries: Iterable[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
-        """Those that are not kept yet."""
-        return [entry for entry in entries if MetricMetadata(*entry) not in self.entries]
 
     def learn(self, entries: Iterable[tuple[str, str, str, str]]) -> None:
         """Keeps metadata. The oldest goes when there is too much."""
         for entry in entries:
             self.entries[MetricMetadata(*entry)] = None
+            self.known.add(*entry)
         while len(self.entries) > _METADATA_MAX:
-            del self.entries[next(iter(self.entries))]
+            oldest = next(iter(self.entries))
+            del self.entries[oldest]
+            self.known.remove(oldest.metric, oldest.type, oldest.help, oldest.unit)
 
     def metadata_record(self) -> MetadataRecord:
         """All metadata, for a segment that outlives the one that held it."""

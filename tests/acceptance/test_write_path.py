@@ -21,7 +21,15 @@ from services.ingester.config import Config as IngesterConfig
 from services.ingester.push import Ingester
 from services.ingester.read import HeadStorage
 from tests.support.asgi import Answer, call
-from tests.support.remote_write import HEADERS, Series, body_of, write_request
+from tests.support.remote_write import (
+    HEADERS,
+    HEADERS_V2,
+    Request,
+    Series,
+    body_of,
+    write_request,
+    write_request_v2,
+)
 
 NOW_MS = 1_700_000_000_000
 STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
@@ -36,8 +44,8 @@ class Process:
         self.ingester = ingester
         self.app = app
 
-    async def post(self, body: bytes, tenant: str = "a") -> Answer:
-        return await call(self.app, "/api/v1/write", headers={**HEADERS, "X-Scope-OrgID": tenant}, body=body)
+    async def post(self, body: bytes, tenant: str = "a", headers: dict[str, str] = HEADERS) -> Answer:
+        return await call(self.app, "/api/v1/write", headers={**headers, "X-Scope-OrgID": tenant}, body=body)
 
     def read(self, tenant: str = "a") -> Found:
         every = Select(tenant, Matchers([("__name__", "=~", ".+")]), -(2**62), 2**62)
@@ -121,3 +129,53 @@ async def test_metadata_is_kept_also_after_a_restart(tmp_path: Path) -> None:
         assert HeadStorage(first.ingester.tenants).metadata("a", None) == kept
     async with process(tmp_path) as second:
         assert HeadStorage(second.ingester.tenants).metadata("a", "up") == kept
+
+
+def everything() -> Request:
+    """A series with a float, histograms and exemplars, in remote write 2.0."""
+    request = write_request_v2([({"__name__": "took_seconds", "job": "x"}, [(NOW_MS, 1.5)])])
+    request.symbols.extend(["trace_id", "abc"])
+    (series,) = request.timeseries
+    series.samples[0].start_timestamp = NOW_MS - 60_000
+    series.metadata.type = 3
+    for number, count in enumerate((3, 5)):
+        one = series.histograms.add(timestamp=NOW_MS + number + 1, count_int=count, sum=2.5)
+        one.start_timestamp = NOW_MS - 60_000
+        one.positive_spans.add(offset=1, length=1)
+        one.positive_deltas.append(count)
+    series.histograms.add(timestamp=NOW_MS + 3, sum=STALE)
+    refs = [len(request.symbols) - 2, len(request.symbols) - 1]
+    series.exemplars.add(timestamp=NOW_MS, value=0.25, labels_refs=refs)
+    return request
+
+
+def check_everything(one: Process) -> None:
+    storage = HeadStorage(one.ingester.tenants)
+    matchers = Matchers([("__name__", "=", "took_seconds")])
+    frame = storage.select(Select("a", matchers, NOW_MS - 10, NOW_MS + 10)).read(0, 1)
+    assert (frame.timestamps_ms.tolist(), frame.values.tolist()) == ([NOW_MS], [1.5])
+    assert frame.starts_ms is not None
+    assert frame.starts_ms.tolist() == [NOW_MS - 60_000]
+    assert frame.histograms is not None
+    found = frame.histograms
+    assert found.timestamps_ms.tolist() == [NOW_MS + 1, NOW_MS + 2, NOW_MS + 3]
+    assert found.starts_ms is not None
+    assert found.starts_ms.tolist() == [NOW_MS - 60_000, NOW_MS - 60_000, 0]
+    assert found.values[1]["positive"] == {1: 5.0}
+    assert packed(found.values[2]["sum"]) == packed(STALE)
+    exemplars = storage.exemplars("a", [matchers], NOW_MS, NOW_MS)
+    assert exemplars.values.tolist() == [0.25]
+    assert exemplars.exemplar_labels[0] == {"trace_id": "abc"}
+    assert storage.metadata("a", None) == [MetricMetadata("took_seconds", "histogram", "", "")]
+
+
+async def test_everything_of_version_2_is_read_also_after_a_restart(tmp_path: Path) -> None:
+    body = body_of(everything())
+    names = [f"x-prometheus-remote-write-{kind}-written" for kind in ("samples", "histograms", "exemplars")]
+    async with process(tmp_path) as first:
+        for _sent_again in range(2):
+            answer = await first.post(body, headers=HEADERS_V2)
+            assert (answer.status, [answer.headers[name] for name in names]) == (204, ["1", "3", "1"])
+        check_everything(first)
+    async with process(tmp_path) as second:
+        check_everything(second)

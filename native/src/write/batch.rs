@@ -51,6 +51,8 @@ pub struct WriteBatch {
     starts_ms: Vec<i64>,
     histograms: HistogramColumn,
     exemplars: ExemplarColumn,
+    /// Whether there are histograms or exemplars that no series owns yet.
+    has_open_columns: bool,
     metadata: Vec<Metadata>,
     /// Of the message, if it is one of remote write 2.0.
     symbols: Vec<Symbol>,
@@ -183,11 +185,13 @@ impl WriteBatch {
     /// Adds a histogram to the series that the next `end_series` closes.
     pub fn push_histogram(&mut self, timestamp_ms: i64, start_ms: i64, value: View<'_>) {
         self.histograms.push(timestamp_ms, start_ms, value);
+        self.has_open_columns = true;
     }
 
     /// Adds an exemplar to the series that the next `end_series` closes.
     pub fn push_exemplar(&mut self, exemplar: Exemplar) {
         self.exemplars.rows.push(exemplar);
+        self.has_open_columns = true;
     }
 
     /// Samples that no series owns yet.
@@ -199,9 +203,7 @@ impl WriteBatch {
     /// Whether there are samples, histograms or exemplars that no series owns yet.
     #[inline]
     pub fn has_open(&self) -> bool {
-        self.timestamps_ms.len() > self.samples_end()
-            || self.histograms.timestamps_ms.len() > self.histograms.ends.last()
-            || self.exemplars.rows.len() > self.exemplars.ends.last()
+        self.timestamps_ms.len() > self.samples_end() || self.has_open_columns
     }
 
     /// Forgets the samples that no series owns yet.
@@ -237,13 +239,12 @@ impl WriteBatch {
     /// Gives what is open to a series.
     #[inline]
     pub fn end_series(&mut self, fingerprint: u128, labels: Run) {
-        self.sort_open_samples();
-        let index = self.series.len();
-        if self.histograms.timestamps_ms.len() > self.histograms.ends.last() {
-            self.histograms.close(index);
+        // The sender keeps samples of a series in order, nearly always: look before sorting.
+        if !self.open_samples().is_sorted() {
+            self.sort_open_samples();
         }
-        if self.exemplars.rows.len() > self.exemplars.ends.last() {
-            self.exemplars.close(index);
+        if self.has_open_columns {
+            self.close_columns();
         }
         self.series.push(Series {
             fingerprint,
@@ -288,8 +289,15 @@ impl WriteBatch {
         pad_starts(&mut histograms.starts_ms, histograms.timestamps_ms.len());
     }
 
-    /// The sender keeps samples of a series in order, nearly always: look before sorting.
-    #[inline]
+    #[cold]
+    fn close_columns(&mut self) {
+        let series = self.series.len();
+        self.histograms.close(series);
+        self.exemplars.close(series);
+        self.has_open_columns = false;
+    }
+
+    #[cold]
     fn sort_open_samples(&mut self) {
         let start = self.samples_end();
         if let Some(order) = order_of(&self.timestamps_ms[start..]) {

@@ -3,7 +3,7 @@
 //! `snappy` opens the body, `wire` reads protobuf. `request` walks a remote-write 1.0 message, `request2` a
 //! 2.0 message with its `symbols`; both hand the parts of a series to `assembly`. `labels` judges the labels of
 //! a series that is not in the `cache`, `histogram`, `exemplar` and `metadata` what else a series can carry;
-//! `batch` holds the outcome.
+//! `batch` holds the outcome. `known` tells the metadata that an ingester lacks.
 
 mod assembly;
 pub mod batch;
@@ -11,6 +11,7 @@ mod cache;
 mod decoder;
 mod exemplar;
 mod histogram;
+mod known;
 mod labels;
 mod limits;
 mod metadata;
@@ -26,5 +27,6 @@ use pyo3::prelude::*;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch::WriteBatch>()?;
     module.add_class::<decoder::WriteDecoder>()?;
+    module.add_class::<known::KnownMetadata>()?;
     module.add_function(wrap_pyfunction!(snappy::snappy_compress, module)?)
 }
