@@ -178,14 +178,14 @@ def change(window: Window, function: str) -> float | Histogram | None:
     counter = function != "delta"
     points = [histogram for _, histogram in window.histograms]
     gauges = [histogram["hint"] == "gauge" for histogram in points]
-    if counter and any(gauges):
-        window.notes |= Note.NOT_COUNTER
-    if not counter and not (gauges[0] and gauges[-1]):
-        window.notes |= Note.NOT_GAUGE
     result = difference(window, points, counter)
     if result is None:
         window.notes |= Note.MIXED_SCHEMAS
         return None
+    if counter and any(gauges):
+        window.notes |= Note.NOT_COUNTER
+    if not counter and not (gauges[0] and gauges[-1]):
+        window.notes |= Note.NOT_GAUGE
     return scaled(result, factor(window, points[0]["count"], result["count"], function)) | {"hint": "gauge"}
 
 

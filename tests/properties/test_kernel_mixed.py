@@ -16,8 +16,8 @@ from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets
 from rondel.promql import kernel
 from tests.properties.mixed_twin import CUSTOM, FUNCTIONS, Histogram, Sample, Window, stale, summed, visible
-from tests.properties.test_kernel_windows import STEPS, arguments, near
-from tests.properties.window_twin import STALE
+from tests.properties.test_kernel_windows import STEPS, arguments, near, started
+from tests.properties.window_twin import STALE, is_stale
 
 Series = tuple[list[tuple[int, float]], list[tuple[int, Histogram]]]
 
@@ -207,6 +207,46 @@ def test_series_of_floats_have_the_same_bits_with_and_without_histograms_beside_
             assert mixed.values[row][there].tobytes() == alone[row][there].tobytes()
             assert (mixed.histograms[row] == -1).all()
             assert mixed.notes[row] == 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["avg_over_time", "changes", "delta", "idelta", "increase", "irate", "rate", "resets", "sum_over_time"],
+)
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(started(), max_size=3), steps=STEPS, range_ms=st.integers(1, 150))
+def test_a_histogram_without_buckets_fares_as_a_float_of_its_count_also_where_it_has_starts(
+    function: str,
+    rows: list[tuple[list[int], list[float], list[int]]],
+    steps: tuple[int, int, int],
+    range_ms: int,
+) -> None:
+    def number(value: float) -> float:
+        if is_stale(value):
+            return value
+        return value + 0.0 if abs(value) < 1e300 else 7.0
+
+    numbers = [[number(value) for value in values] for _, values, _ in rows]
+    offsets = np.cumsum([0, *map(len, numbers)], dtype=np.int64)
+    times = np.array([time for times, *_ in rows for time in times], dtype=np.int64)
+    starts = np.array([start for *_, starts in rows for start in starts], dtype=np.int64)
+    flat = [value for values in numbers for value in values]
+    pool = Histograms.from_dicts([{"count": value, "sum": value} for value in flat])
+    nothing = np.zeros(len(offsets), dtype=np.int64), times[:0], np.zeros(0)
+    frame = (*nothing, None, (offsets, times, starts, pool))
+    answer = kernel.window_mixed(function, frame, *steps, range_ms)
+    values, present = kernel.window(
+        function, offsets, times, np.array(flat, dtype=np.float64), *steps, range_ms, (), starts
+    )
+    if function in ("changes", "resets"):
+        assert np.array_equal(answer.present, present)
+        assert np.array_equal(answer.values[present], values[present])
+        return
+    assert np.array_equal(answer.histograms >= 0, present)
+    for row, k in np.argwhere(present):
+        made = answer.pool[int(answer.histograms[row, k])]
+        assert near(made["count"], float(values[row, k]))
+        assert near(made["sum"], float(values[row, k]))
 
 
 @pytest.mark.parametrize("operator", ["sum", "avg"])

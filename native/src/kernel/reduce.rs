@@ -16,13 +16,13 @@ use super::select;
 use super::window::{Folded, Windows};
 use crate::error::Error;
 
-type Values<'py> = PyReadonlyArray2<'py, f64>;
-type Presence<'py> = PyReadonlyArray2<'py, bool>;
+pub type Values<'py> = PyReadonlyArray2<'py, f64>;
+pub type Presence<'py> = PyReadonlyArray2<'py, bool>;
 
 /// `group, steps, lowest and highest bound, largest raise, first and last step` of one histogram.
 type FixRow = (usize, usize, f64, f64, f64, usize, usize);
 
-fn cells<'a>(values: &'a Values<'_>, present: &'a Presence<'_>) -> PyResult<Cells<'a>> {
+pub fn cells<'a>(values: &'a Values<'_>, present: &'a Presence<'_>) -> PyResult<Cells<'a>> {
     let &[rows, width] = values.shape() else {
         return Err(Error::invalid("matrix-shape", "values are not a matrix").into());
     };

@@ -20,16 +20,16 @@ pub struct Growth {
     /// Finds how far the change reaches to the ends of a window.
     extrapolated: Extrapolated,
     changes: Changes,
+    /// Cells to be used again.
+    room: Vec<f64>,
 }
 
 impl Growth {
     pub fn new(change: Change, range_ms: i64) -> Self {
         Self {
             extrapolated: Extrapolated::new(change, range_ms),
-            changes: Changes {
-                counter: change != Change::Delta,
-                ..Changes::default()
-            },
+            changes: Changes::of(change != Change::Delta),
+            room: Vec::new(),
         }
     }
 }
@@ -57,12 +57,14 @@ impl MixedFunction for Growth {
             return Cell::Absent;
         }
         let span = at.from..at.until;
-        *desk.notes |= self.changes.kind_notes(&span);
-        let (mut change, notes) = match self.changes.change(own, span, since_ms.is_some()) {
+        let kind = self.changes.kind_notes(&span);
+        let room = std::mem::take(&mut self.room);
+        let found = self.changes.change(room, own, span, since_ms.is_some());
+        let (mut change, notes) = match found {
             Ok(found) => found,
             Err(notes) => return desk.refuse(notes),
         };
-        *desk.notes |= notes;
+        *desk.notes |= kind | notes;
         let growth = change.cells[0];
         let factor = match since_ms {
             Some(start_ms) => self.extrapolated.factor_since(start_ms, at),
@@ -71,29 +73,32 @@ impl MixedFunction for Growth {
         change.multiply(factor);
         change.hint = Hint::Gauge;
         desk.pool.push(change.view());
-        self.changes.room = change.cells;
+        self.room = change.cells;
         Cell::Made
     }
 }
 
 /// What one needs to know of the histograms of a series to find changes over its windows.
 #[derive(Default)]
-struct Changes {
+pub struct Changes {
     counter: bool,
     /// Whether all have one layout.
-    uniform: bool,
+    pub uniform: bool,
     /// Of the first 0, 1, 2... histograms, how many are gauges.
     gauges: Vec<u32>,
     /// Indices of histograms that count anew.
     resets: Vec<usize>,
-    /// The first of `resets` that a window may still contain.
-    next_reset: usize,
-    /// Cells to be used again.
-    room: Vec<f64>,
 }
 
 impl Changes {
-    fn begin(&mut self, own: &HistogramSeries<'_>) {
+    pub fn of(counter: bool) -> Self {
+        Self {
+            counter,
+            ..Self::default()
+        }
+    }
+
+    pub fn begin(&mut self, own: &HistogramSeries<'_>) {
         self.uniform = own.is_uniform();
         self.gauges.clear();
         self.gauges.push(0);
@@ -103,7 +108,6 @@ impl Changes {
             gauges
         }));
         self.resets.clear();
-        self.next_reset = 0;
         if self.counter {
             let indices = 1..own.at.len();
             let resets = indices.filter(|&at| is_reset(own.view(at), own.view(at - 1)));
@@ -117,7 +121,7 @@ impl Changes {
     }
 
     /// Whether the histograms are of the kind that is wanted.
-    fn kind_notes(&self, span: &Range<usize>) -> Notes {
+    pub fn kind_notes(&self, span: &Range<usize>) -> Notes {
         let is_gauge = |at: usize| self.gauges[at + 1] > self.gauges[at];
         if self.counter {
             let any = self.gauges[span.end] > self.gauges[span.start];
@@ -130,36 +134,29 @@ impl Changes {
         }
     }
 
-    /// Indices of the histograms of a window that count anew after the one before them in it.
-    fn resets(&mut self, span: &Range<usize>) -> &[usize] {
-        while self
-            .resets
-            .get(self.next_reset)
-            .is_some_and(|&at| at <= span.start)
-        {
-            self.next_reset += 1;
-        }
-        let coming = &self.resets[self.next_reset..];
-        &coming[..coming.partition_point(|&at| at < span.end)]
+    /// Indices in `span` of the histograms that count anew after the one before them.
+    pub fn resets_in(&self, span: Range<usize>) -> &[usize] {
+        let from = self.resets.partition_point(|&at| at < span.start);
+        let count = self.resets[from..].partition_point(|&at| at < span.end);
+        &self.resets[from..from + count]
     }
 
     /// The change from the first to the last histogram of a window, or from zero to the last one where
     /// that is so, or why there is none.
     fn change(
-        &mut self,
+        &self,
+        room: Vec<f64>,
         own: &HistogramSeries<'_>,
         span: Range<usize>,
         from_zero: bool,
     ) -> Result<(Histogram, Notes), Notes> {
-        let room = std::mem::take(&mut self.room);
-        let uniform = self.uniform;
-        let resets = self.resets(&span);
+        let resets = self.resets_in(span.start + 1..span.end);
         // Where the second one counts anew, the first is of no account, whatever its buckets are.
         let skipped = !from_zero && resets.first() == Some(&(span.start + 1));
         let first = own.view(span.start + usize::from(skipped));
         let last = own.view(span.end - 1);
         let mut sum = Adding::new(last, room);
-        if !uniform {
+        if !self.uniform {
             let schema = self.schema(own, &span, first, last)?;
             if schema < last.layout.schema {
                 sum.change = empty(schema, &last);
@@ -173,7 +170,7 @@ impl Changes {
         if !from_zero && !skipped {
             sum.subtract(first)?;
         }
-        for &at in &self.resets(&span)[usize::from(skipped)..] {
+        for &at in &resets[usize::from(skipped)..] {
             sum.add(own.view(at - 1))?;
         }
         Ok((sum.change, sum.notes))
@@ -206,13 +203,13 @@ impl Changes {
 }
 
 /// A change that is being put together.
-struct Adding {
-    change: Histogram,
-    notes: Notes,
+pub struct Adding {
+    pub change: Histogram,
+    pub notes: Notes,
 }
 
 impl Adding {
-    fn new(last: View<'_>, mut room: Vec<f64>) -> Self {
+    pub fn new(last: View<'_>, mut room: Vec<f64>) -> Self {
         room.clear();
         room.extend_from_slice(last.cells);
         Self {
@@ -225,12 +222,12 @@ impl Adding {
         }
     }
 
-    fn add(&mut self, view: View<'_>) -> Result<(), Notes> {
+    pub fn add(&mut self, view: View<'_>) -> Result<(), Notes> {
         let done = self.change.add(view);
         self.note(done)
     }
 
-    fn subtract(&mut self, view: View<'_>) -> Result<(), Notes> {
+    pub fn subtract(&mut self, view: View<'_>) -> Result<(), Notes> {
         let done = self.change.subtract(view);
         self.note(done)
     }

@@ -5,8 +5,9 @@
 
 mod aggregate;
 mod answer;
-mod change;
 mod choice;
+mod events;
+mod extended;
 mod growth;
 mod instant;
 mod python;

@@ -7,12 +7,15 @@ use numpy::{
 use pyo3::prelude::*;
 
 use super::aggregate::{Batch, HistogramAggregation};
+use super::answer::Answer;
+use super::extended::{self, Extension};
 use super::instant;
 use super::samples::{HistogramSamples, MixedSamples};
 use super::window::{self, MixedWindows};
 use crate::error::Error;
 use crate::histogram::{Histograms, Notes};
 use crate::kernel::python::{Arrays, arrays};
+use crate::kernel::reduce::{Presence, Values, cells};
 use crate::kernel::samples::{Samples, Steps, span};
 
 type Times<'py> = PyReadonlyArray1<'py, i64>;
@@ -127,16 +130,72 @@ fn window_mixed<'py>(
         .iter()
         .map(PyReadonlyArray1::as_slice)
         .collect::<std::result::Result<Vec<_>, _>>()?;
-    let answer = py.detach(|| window::apply(function, windows, &args))?;
+    let found = py.detach(|| window::apply(function, windows, &args))?;
     let given = frame.4.as_ref().map(|own| own.3.clone_ref(py));
-    let pool = match given.filter(|_| window::is_choice(function)) {
-        Some(given) => given,
-        None => Py::new(py, answer.pool)?,
-    };
+    let given = given.filter(|_| window::is_choice(function));
+    let (values, present, index, pool, notes) = answer(py, found)?;
+    Ok((values, present, index, given.unwrap_or(pool), notes))
+}
+
+fn answer<'py>(py: Python<'py>, answer: Answer) -> PyResult<WindowArrays<'py>> {
     let (rows, width) = (answer.matrix.rows, answer.matrix.width);
     let (values, present) = arrays(py, answer.matrix)?;
     let index = matrix(py, answer.index, rows, width)?;
+    let pool = Py::new(py, answer.pool)?;
     Ok((values, present, index, pool, bits(py, answer.notes)))
+}
+
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the frame and the steps, spelled out"
+)]
+fn extended_mixed<'py>(
+    py: Python<'py>,
+    function: &str,
+    smoothed: bool,
+    frame: FrameArrays<'py>,
+    start_ms: i64,
+    step_ms: i64,
+    count: usize,
+    range_ms: i64,
+    lookback_ms: i64,
+    values: Values<'py>,
+    present: Presence<'py>,
+) -> PyResult<WindowArrays<'py>> {
+    let samples = samples(&frame)?;
+    let steps = Steps::new(start_ms, step_ms, count)?;
+    let extension = Extension {
+        smoothed,
+        range_ms: span("range", range_ms)?,
+        lookback_ms: span("lookback", lookback_ms)?,
+    };
+    let floats = cells(&values, &present)?;
+    let found = py.detach(|| extended::windows(function, &samples, steps, extension, &floats))?;
+    answer(py, found)
+}
+
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the frame and the steps, spelled out"
+)]
+fn smoothed_mixed<'py>(
+    py: Python<'py>,
+    frame: FrameArrays<'py>,
+    start_ms: i64,
+    step_ms: i64,
+    count: usize,
+    lookback_ms: i64,
+    values: Values<'py>,
+    present: Presence<'py>,
+) -> PyResult<WindowArrays<'py>> {
+    let samples = samples(&frame)?;
+    let steps = Steps::new(start_ms, step_ms, count)?;
+    let lookback_ms = span("lookback", lookback_ms)?;
+    let floats = cells(&values, &present)?;
+    let found = py.detach(|| extended::instant(&samples, steps, lookback_ms, &floats))?;
+    answer(py, found)
 }
 
 type GroupArrays<'py> = (Index<'py>, Py<Histograms>, Bound<'py, PyArray1<u32>>);
@@ -191,7 +250,9 @@ impl HistogramAggregator {
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<HistogramAggregator>()?;
+    module.add_function(wrap_pyfunction!(extended_mixed, module)?)?;
     module.add_function(wrap_pyfunction!(instant_mixed, module)?)?;
+    module.add_function(wrap_pyfunction!(smoothed_mixed, module)?)?;
     module.add_function(wrap_pyfunction!(window_mixed, module)?)?;
     Ok(())
 }

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::answer::{Answer, NONE, Out};
-use super::change::Events;
 use super::choice::{Choice, Count, Ignored, Presence, Times};
+use super::events::Events;
 use super::growth::{Growth, LastTwo};
 use super::samples::{HistogramSeries, MixedSamples, Row, Scratch};
 use super::total::Total;
@@ -186,7 +186,7 @@ fn overrule(
 }
 
 impl Out<'_> {
-    fn write(&mut self, step: usize, cell: Cell) {
+    pub fn write(&mut self, step: usize, cell: Cell) {
         let index = match cell {
             Cell::Floats => return,
             Cell::Absent => None,

@@ -40,6 +40,12 @@ impl Events {
         }
     }
 
+    /// How many of the samples `[from, until)` of both kinds in order differ from the one before; there is
+    /// at least one sample.
+    pub fn between(&self, from: usize, until: usize) -> f64 {
+        f64::from(self.prefix[until] - self.prefix[from + 1])
+    }
+
     fn differs(&self, row: &Row<'_>, own: &HistogramSeries<'_>, pair: [Sample; 2]) -> bool {
         let differs = match pair {
             [Sample::Float(before), Sample::Float(after)] => {
@@ -101,6 +107,6 @@ impl MixedFunction for Events {
         // The samples of both kinds before and in the window are the first so many of them in order.
         let from = window.floats.start + window.histograms.start;
         let until = window.floats.end + window.histograms.end;
-        Cell::Float(f64::from(self.prefix[until] - self.prefix[from + 1]))
+        Cell::Float(self.between(from, until))
     }
 }
