@@ -398,6 +398,27 @@ def instant(
     count: int,
     lookback_ms: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+def extended_mixed(
+    function: str,
+    smoothed: bool,
+    frame: FrameArrays,
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    range_ms: int,
+    lookback_ms: int,
+    values: NDArray[np.float64],
+    present: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], Histograms, NDArray[np.uint32]]: ...
+def smoothed_mixed(
+    frame: FrameArrays,
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    lookback_ms: int,
+    values: NDArray[np.float64],
+    present: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], Histograms, NDArray[np.uint32]]: ...
 def instant_mixed(
     frame: FrameArrays, start_ms: int, step_ms: int, count: int, lookback_ms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]: ...

@@ -58,6 +58,7 @@ __all__ = [
     "bucket_fraction",
     "bucket_quantile",
     "count_values",
+    "extended_mixed",
     "float_texts",
     "histogram_add",
     "histogram_equal",
@@ -82,6 +83,7 @@ __all__ = [
     "quantile_groups",
     "resolve_hints",
     "sampling_hashes",
+    "smoothed_mixed",
     "start_overlaps",
     "topk",
     "value_order",
@@ -264,6 +266,53 @@ def window_mixed(
     Start timestamps in the frame are looked at; give a frame without them where they shall not be.
     """
     return MixedWindow(*_native.window_mixed(function, frame, start_ms, step_ms, count, range_ms, list(args)))
+
+
+def extended_mixed(
+    function: str,
+    smoothed: bool,
+    frame: FrameArrays,
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    range_ms: int,
+    lookback_ms: int,
+    values: NDArray[np.float64],
+    present: NDArray[np.bool_],
+) -> MixedWindow:
+    """`rate`, `increase`, `delta`, `changes` or `resets` over anchored or smoothed windows of both kinds.
+
+    `values` and `present` `[n, steps]` are the answers of the floats alone; they stay where a window reaches
+    no histogram. A window begins with the last sample at or before its start, within the lookback; a smoothed
+    one ends with the first sample at or after its end.
+    """
+    return MixedWindow(
+        *_native.extended_mixed(
+            function,
+            smoothed,
+            frame,
+            start_ms,
+            step_ms,
+            count,
+            range_ms,
+            lookback_ms,
+            values,
+            present,
+        )
+    )
+
+
+def smoothed_mixed(
+    frame: FrameArrays,
+    start_ms: int,
+    step_ms: int,
+    count: int,
+    lookback_ms: int,
+    values: NDArray[np.float64],
+    present: NDArray[np.bool_],
+) -> MixedWindow:
+    """The histogram on the line between those around each step; floats as in `extended_mixed`."""
+    return MixedWindow(*_native.smoothed_mixed(frame, start_ms, step_ms, count, lookback_ms, values, present))
 
 
 class InstantCells(NamedTuple):

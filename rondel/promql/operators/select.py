@@ -11,7 +11,7 @@ import numpy as np
 
 from rondel.model.frame import HistogramSamples
 from rondel.model.labels import Matchers
-from rondel.promql import extended, extended_histograms, kernel
+from rondel.promql import extended, kernel
 from rondel.promql.ast import LabelMatcher, Span
 from rondel.promql.hints import untold_resets
 from rondel.promql.matrix import Block, Floats, Grid, HistogramCells
@@ -163,7 +163,7 @@ class InstantSelect(VectorNode):
                 if samples.histograms is None:
                     block = extended.instant(samples, self.window, self.lookback_ms)
                 else:
-                    block, notes = extended_histograms.instant(samples, self.window, self.lookback_ms)
+                    block, notes = extended.mixed_instant(samples, self.window, self.lookback_ms)
                     rows = np.arange(at, at + samples.rows)
                     tell_rows(run.annotations, notes, selection.labels.take(rows), self.span)
                 at += samples.rows

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rondel.errors import ExecutionError
 from rondel.model.labels import METRIC_NAME, LabelSets
-from rondel.promql import extended, extended_histograms, kernel
+from rondel.promql import extended, kernel
 from rondel.promql.annotations import format_g
 from rondel.promql.ast import Span
 from rondel.promql.hints import untold_resets
@@ -115,7 +115,7 @@ class Window(VectorNode):
         """As `_block` for the rows from `at` on, some of which have histograms."""
         child, window = self.child, self.child.window
         if isinstance(child, RangeSelect) and child.mode:
-            block, notes = extended_histograms.window(
+            block, notes = extended.mixed_window(
                 self.function, child.mode, samples, window, child.range_ms, child.lookback_ms
             )
         else:

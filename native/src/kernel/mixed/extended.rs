@@ -190,7 +190,7 @@ struct Edges {
 
 impl Extended for Edges {
     fn begin(&mut self, _row: &Row<'_>, own: &HistogramSeries<'_>) {
-        self.changes.begin(own);
+        self.changes.begin(&own.without_starts());
     }
 
     fn cell(
@@ -296,7 +296,7 @@ struct Line {
 
 impl Extended for Line {
     fn begin(&mut self, _row: &Row<'_>, own: &HistogramSeries<'_>) {
-        self.changes.begin(own);
+        self.changes.begin(&own.without_starts());
     }
 
     fn cell(

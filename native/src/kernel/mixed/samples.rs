@@ -241,6 +241,15 @@ impl<'a> HistogramSeries<'a> {
         at.iter().map(|&at| pool.get(at))
     }
 
+    /// The same histograms, where start timestamps are of no account.
+    pub fn without_starts(&self) -> Self {
+        let counts = Series {
+            starts_ms: &[],
+            ..self.counts
+        };
+        Self { counts, ..*self }
+    }
+
     /// Whether all have the same buckets.
     pub fn is_uniform(&self) -> bool {
         let mut views = self.views();
