@@ -192,3 +192,134 @@ impl Cut {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::histogram::{CUSTOM, Hint, Layout};
+
+    fn histogram(layout: Layout, cells: &[f64]) -> Histogram {
+        Histogram {
+            layout: Arc::new(layout),
+            hint: Hint::NotReset,
+            cells: cells.to_vec(),
+        }
+    }
+
+    fn custom(bounds: &[f64], counts: &[f64]) -> Histogram {
+        let layout = Layout {
+            schema: CUSTOM,
+            bounds: bounds.to_vec(),
+            positive: (0..counts.len() as i32).collect(),
+            ..Layout::default()
+        };
+        let mut cells = vec![counts.iter().sum(), 1000.0, 0.0];
+        cells.extend(counts);
+        histogram(layout, &cells)
+    }
+
+    /// Indexes, then count, sum, zero count and the buckets.
+    fn trimmed_to(one: &Histogram, at: f64, below: bool) -> (Vec<i32>, Vec<f64>) {
+        let result = trimmed(one.view(), at, below);
+        assert_eq!(result.hint, Hint::NotReset);
+        (result.layout.positive.clone(), result.cells)
+    }
+
+    #[test]
+    fn a_sum_is_estimated_from_the_middles_of_what_stays() {
+        let one = custom(&[0.0, 4.0, 8.0], &[0.0, 4.0, 8.0]);
+        let below = trimmed_to(&one, 6.0, true);
+        assert_eq!(below, (vec![1, 2], vec![8.0, 28.0, 0.0, 4.0, 4.0]));
+        let above = trimmed_to(&one, 6.0, false);
+        assert_eq!(above, (vec![2], vec![4.0, 28.0, 0.0, 4.0]));
+    }
+
+    #[test]
+    fn what_loses_nothing_keeps_its_sum_and_its_empty_buckets() {
+        let one = custom(&[0.0, 4.0, 8.0], &[0.0, 4.0, 8.0]);
+        assert_eq!(trimmed(one.view(), 8.0, true).cells, one.cells);
+        assert_eq!(
+            trimmed(one.view(), f64::NEG_INFINITY, false).cells,
+            one.cells
+        );
+    }
+
+    #[test]
+    fn of_a_cut_bucket_without_an_end_nothing_stays_below() {
+        let one = custom(&[2.0], &[1.0, 10.0]);
+        assert_eq!(
+            trimmed_to(&one, 5.0, true),
+            (vec![0], vec![1.0, 1.0, 0.0, 1.0])
+        );
+        assert_eq!(
+            trimmed_to(&one, 5.0, false),
+            (vec![1], vec![10.0, 50.0, 0.0, 10.0])
+        );
+        let endless = custom(&[], &[7.0]);
+        assert_eq!(trimmed_to(&endless, 5.0, true), (vec![], vec![0.0; 3]));
+        assert_eq!(trimmed_to(&endless, 5.0, false), (vec![], vec![0.0; 3]));
+    }
+
+    #[test]
+    fn a_first_custom_bucket_begins_at_zero_or_where_it_is_cut() {
+        let above_zero = custom(&[4.0], &[8.0]);
+        assert_eq!(
+            trimmed_to(&above_zero, 1.0, true),
+            (vec![0], vec![2.0, 1.0, 0.0, 2.0])
+        );
+        assert_eq!(
+            trimmed_to(&above_zero, 1.0, false),
+            (vec![0], vec![6.0, 15.0, 0.0, 6.0])
+        );
+        let below_zero = custom(&[-4.0], &[8.0, 1.0]);
+        assert_eq!(
+            trimmed_to(&below_zero, -6.0, true),
+            (vec![0], vec![8.0, -48.0, 0.0, 8.0])
+        );
+        assert_eq!(
+            trimmed_to(&below_zero, -6.0, false),
+            (vec![1], vec![1.0, -4.0, 0.0, 1.0])
+        );
+    }
+
+    #[test]
+    fn exponential_buckets_are_cut_on_a_logarithmic_scale() {
+        let layout = Layout {
+            schema: -1,
+            positive: vec![2],
+            ..Layout::default()
+        };
+        // (4, 16], whose logarithmic middle is 8.
+        let one = histogram(layout.clone(), &[6.0, 50.0, 0.0, 6.0]);
+        let (_, below) = trimmed_to(&one, 8.0, true);
+        assert_eq!(below, [3.0, 3.0 * 32f64.sqrt(), 0.0, 3.0]);
+        let mirrored = Layout {
+            positive: vec![],
+            negative: vec![2],
+            ..layout
+        };
+        let one = histogram(mirrored, &[6.0, -50.0, 0.0, 6.0]);
+        let (_, above) = trimmed_to(&one, -8.0, false);
+        assert_eq!(above, [3.0, -3.0 * 32f64.sqrt(), 0.0, 3.0]);
+    }
+
+    #[test]
+    fn a_zero_bucket_reaches_to_the_sides_that_have_buckets() {
+        let both = Layout {
+            zero_threshold: 2.0,
+            ..Layout::default()
+        };
+        let one = histogram(both.clone(), &[4.0, 0.5, 4.0]);
+        assert_eq!(trimmed_to(&one, 1.0, true).1, [3.0, -1.5, 3.0]);
+        assert_eq!(trimmed_to(&one, 1.0, false).1, [1.0, 1.5, 1.0]);
+        let positive = Layout {
+            positive: vec![3],
+            ..both
+        };
+        let one = histogram(positive, &[5.0, 9.0, 4.0, 1.0]);
+        assert_eq!(trimmed_to(&one, 1.0, true).1, [2.0, 1.0, 2.0]);
+        assert_eq!(trimmed_to(&one, 0.0, true).1, [0.0; 3]);
+    }
+}
