@@ -31,8 +31,8 @@ def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()
 
 def error(error_type: str, message: str) -> bytes:
     """The error form; `error_type` is one of the API's words (bad_data, execution, timeout, ...)."""
-    # Bytes that are no UTF-8 travel as lone surrogates, which JSON cannot hold.
-    text = message.encode("utf-8", "backslashreplace").decode()
+    # Bytes that are no UTF-8 travel as lone surrogates, which JSON cannot hold: each becomes U+FFFD.
+    text = message.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return _encode({"status": "error", "errorType": error_type, "error": text})
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
+from tests.promql import over_http
 from tests.promql.runner import Outcome, Verdict, run_script
 from tests.promql.series import ScriptError
+from tests.promql.worlds import InProcess, World
 
 __all__ = ["main"]
 
@@ -20,11 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
     if not paths:
         print(f"no .test files in {options.dir}", file=sys.stderr)
         return 2
+    with over_http.served() if options.http else nullcontext(InProcess()) as world:
+        return _run(paths, world, options)
+
+
+def _run(paths: list[Path], world: World, options: argparse.Namespace) -> int:
     totals: Counter[Verdict] = Counter()
     broken = False
     for path in paths:
         try:
-            outcomes = list(run_script(path))
+            outcomes = list(run_script(path, world))
         except ScriptError as error:
             print(f"{path.name}: {error}")
             broken = True
@@ -43,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("dir", type=Path, help="directory with .test files")
     parser.add_argument("--file", help="only this file of the directory")
     parser.add_argument("--verbose", action="store_true", help="say what differs")
+    parser.add_argument(
+        "--http", action="store_true", help="also write to a server and ask it, and compare with its answers"
+    )
     parser.add_argument("--at-least", type=int, default=0, metavar="N", help="fail where fewer evals pass")
     return parser
 

@@ -1,4 +1,4 @@
-"""Runs test scripts against an engine over a storage in memory.
+"""Runs test scripts in a world.
 
 Every instant `eval` runs several times: as written, with `@` on every selector at other evaluation times,
 and each of these once more as the middle step of a range query.
@@ -13,18 +13,14 @@ from pathlib import Path
 
 from rondel.errors import RondelError
 from rondel.promql.ast import Expr
-from rondel.promql.engine import Engine
-from rondel.promql.options import FEATURES, EngineOptions
 from rondel.promql.parser import ParserOptions, parse
 from rondel.promql.printer import print_expr
 from rondel.promql.result import Result, Scalar, Text
 from tests.promql import compare
 from tests.promql.compare import Mismatch
-from tests.promql.custom_buckets import custom_buckets
 from tests.promql.rewrite import depends_on_query_times, pin, pinnable
 from tests.promql.script import Clear, Eval, Load, RangeTimes, parse_script
-from tests.promql.series import Histogram
-from tests.support.memory_storage import MemoryStorage, Sample
+from tests.promql.worlds import Answers, World
 
 __all__ = ["Outcome", "Verdict", "run_script"]
 
@@ -48,33 +44,17 @@ class Outcome:
     detail: str = ""
 
 
-def _load(storage: MemoryStorage, command: Load) -> None:
-    # Of several lines for one series the last counts.
-    for line in {tuple(sorted(line.labels.items())): line for line in command.series}.values():
-        times = ((index * command.gap_ms, item) for index, item in enumerate(line.items))
-        samples = [(at, _sample(item)) for at, item in times if item is not None]
-        storage.append(line.labels, samples, line.starts_ms(command.gap_ms))
-    if command.custom_buckets:
-        for labels, converted in custom_buckets(command.series):
-            storage.append(labels, [(index * command.gap_ms, fields) for index, fields in converted])
-
-
-def _sample(item: float | Histogram) -> Sample:
-    return item.fields if isinstance(item, Histogram) else item
-
-
-def run_script(path: Path) -> Iterator[Outcome]:
-    """The outcome of every `eval` of a script. Raises ScriptError."""
-    storage = MemoryStorage()
-    options = EngineOptions(features=FEATURES)
+def run_script(path: Path, world: World) -> Iterator[Outcome]:
+    """The outcome of every `eval` of a script, which begins with an empty store. Raises ScriptError."""
+    world.clear()
     for command in parse_script(path.read_text(encoding="utf-8")):
         match command:
             case Clear():
-                storage = MemoryStorage()
+                world.clear()
             case Load():
-                _load(storage, command)
+                world.load(command)
             case Eval():
-                yield _outcome(_Run(storage, options), command)
+                yield _outcome(_Run(world.engine), command)
 
 
 def _outcome(run: _Run, command: Eval) -> Outcome:
@@ -91,8 +71,8 @@ def _outcome(run: _Run, command: Eval) -> Outcome:
 class _Run:
     """Executes evals; raises Mismatch, and what the engine raises that was not expected."""
 
-    def __init__(self, storage: MemoryStorage, options: EngineOptions) -> None:
-        self._engine = Engine(storage, options)
+    def __init__(self, engine: Answers) -> None:
+        self._engine = engine
 
     def eval(self, command: Eval) -> None:
         expr = parse(command.query, _PARSER_OPTIONS)

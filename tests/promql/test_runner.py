@@ -12,6 +12,7 @@ from tests.promql.conformance import main
 from tests.promql.rewrite import depends_on_query_times, pin, pinnable
 from tests.promql.runner import Outcome, Verdict, run_script
 from tests.promql.series import ScriptError
+from tests.promql.worlds import InProcess
 
 LOAD = "load 1m\n  m 1 2 3\n\n"
 
@@ -19,7 +20,7 @@ LOAD = "load 1m\n  m 1 2 3\n\n"
 def outcomes(path: Path, text: str) -> list[Outcome]:
     script = path / "one.test"
     script.write_text(text, encoding="utf-8")
-    return list(run_script(script))
+    return list(run_script(script, InProcess()))
 
 
 def verdicts(path: Path, text: str) -> list[Verdict]:

@@ -57,9 +57,9 @@ class Client:
     def get(self, path: str, params: Params = ()) -> Reply:
         return self.request("GET", f"{path}?{urlencode(params)}" if params else path)
 
-    def post_form(self, path: str, params: Params) -> Reply:
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.request("POST", path, urlencode(params).encode(), headers)
+    def post_form(self, path: str, params: Params, headers: Mapping[str, str] | None = None) -> Reply:
+        form = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        return self.request("POST", path, urlencode(params).encode(), form)
 
     def write(
         self, body: bytes, path: str = "/api/v1/write", headers: Mapping[str, str] | None = None

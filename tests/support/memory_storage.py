@@ -143,8 +143,8 @@ class MemoryStorage:
             series.append(timestamp_ms, value, starts_ms.get(timestamp_ms, 0))
 
     def select(self, request: Select) -> StoredSelection:
-        found = [one for one in self._series.values() if request.matchers.matches(one.labels)]
-        return StoredSelection(found, request.mint_ms, request.maxt_ms)
+        found = self._any([request.matchers], request.mint_ms, request.maxt_ms)
+        return StoredSelection(list(found), request.mint_ms, request.maxt_ms)
 
     def series(
         self,
