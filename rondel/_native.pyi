@@ -23,6 +23,7 @@ FrameArrays: TypeAlias = tuple[
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Ints: TypeAlias = NDArray[np.int64]
+_Bools: TypeAlias = NDArray[np.bool_]
 _Noted: TypeAlias = tuple[_Floats, NDArray[np.uint32]]
 _Cells: TypeAlias = tuple[NDArray[np.int64], Histograms] | None
 ExemplarArrays: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], LabelSets]
@@ -281,17 +282,15 @@ class Aggregator:
     """
 
     def __new__(cls, operator: str, groups: int, steps: int) -> Aggregator: ...
-    def add(
-        self, group_of: NDArray[np.int32], values: NDArray[np.float64], present: NDArray[np.bool_]
-    ) -> None:
+    def add(self, group_of: NDArray[np.int32], values: _Floats, present: _Bools) -> None:
         """Takes in a batch of series: `group_of[n]`, `values` and `present` of shape `[n, steps]`."""
 
     def add_instant(
         self,
         group_of: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        timestamps_ms: NDArray[np.int64],
-        values: NDArray[np.float64],
+        offsets: _Ints,
+        timestamps_ms: _Ints,
+        values: _Floats,
         start_ms: int,
         step_ms: int,
         count: int,
@@ -303,18 +302,18 @@ class Aggregator:
         self,
         group_of: NDArray[np.int32],
         function: str,
-        offsets: NDArray[np.int64],
-        timestamps_ms: NDArray[np.int64],
-        values: NDArray[np.float64],
+        offsets: _Ints,
+        timestamps_ms: _Ints,
+        values: _Floats,
         start_ms: int,
         step_ms: int,
         count: int,
         range_ms: int,
-        starts_ms: NDArray[np.int64] | None = None,
+        starts_ms: _Ints | None = None,
     ) -> None:
         """As `add` of what `window` answers without arguments, to the last bit, without that matrix."""
 
-    def finish(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def finish(self) -> tuple[_Floats, _Bools]:
         """`(values, present)` of shape `[groups, steps]`, of what came in so far."""
 
 @final
@@ -322,14 +321,14 @@ class HistogramAggregator:
     """`sum` or `avg` of histograms by (group, step); as `Aggregator`, for histograms."""
 
     def __new__(cls, operator: str, groups: int, steps: int) -> HistogramAggregator: ...
-    def add(self, group_of: NDArray[np.int32], index: NDArray[np.int64], pool: Histograms) -> None:
+    def add(self, group_of: NDArray[np.int32], index: _Ints, pool: Histograms) -> None:
         """Takes in a batch of series: `group_of[n]`, and `index[n, steps]` into `pool`, -1 where absent."""
 
     @property
     def size_bytes(self) -> int:
         """Bytes held for the results so far."""
 
-    def finish(self) -> tuple[NDArray[np.int64], Histograms, NDArray[np.uint32]]:
+    def finish(self) -> tuple[_Ints, Histograms, NDArray[np.uint32]]:
         """`(index[groups, steps], pool, notes[groups])` of what came in; nothing is left then."""
 
 @final
@@ -344,60 +343,38 @@ class Regex:
         """
 
 def bucket_fraction(
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
+    lower: _Floats,
+    upper: _Floats,
     group_of: NDArray[np.int32],
     groups: int,
-    bounds: NDArray[np.float64],
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+    bounds: _Floats,
+    values: _Floats,
+    present: _Bools,
+) -> tuple[_Floats, _Bools]: ...
 def bucket_quantile(
-    q: NDArray[np.float64],
-    group_of: NDArray[np.int32],
-    groups: int,
-    bounds: NDArray[np.float64],
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[tuple[int, int, float, float, float, int, int]]]: ...
+    q: _Floats, group_of: NDArray[np.int32], groups: int, bounds: _Floats, values: _Floats, present: _Bools
+) -> tuple[_Floats, _Bools, list[tuple[int, int, float, float, float, int, int]]]: ...
 def count_values(
-    group_of: NDArray[np.int32],
-    groups: int,
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-    rows_max: int,
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]: ...
+    group_of: NDArray[np.int32], groups: int, values: _Floats, present: _Bools, rows_max: int
+) -> tuple[NDArray[np.int32], _Floats, _Floats, _Bools]: ...
 def limitk(
-    group_of: NDArray[np.int32],
-    groups: int,
-    k: NDArray[np.float64],
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-) -> NDArray[np.bool_]: ...
+    group_of: NDArray[np.int32], groups: int, k: _Floats, values: _Floats, present: _Bools
+) -> _Bools: ...
 def quantile_groups(
-    group_of: NDArray[np.int32],
-    groups: int,
-    q: NDArray[np.float64],
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+    group_of: NDArray[np.int32], groups: int, q: _Floats, values: _Floats, present: _Bools
+) -> tuple[_Floats, _Bools]: ...
 def topk(
-    group_of: NDArray[np.int32],
-    groups: int,
-    k: NDArray[np.float64],
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-    largest: bool,
-) -> NDArray[np.bool_]: ...
+    group_of: NDArray[np.int32], groups: int, k: _Floats, values: _Floats, present: _Bools, largest: bool
+) -> _Bools: ...
 def instant(
-    offsets: NDArray[np.int64],
-    timestamps_ms: NDArray[np.int64],
-    values: NDArray[np.float64],
+    offsets: _Ints,
+    timestamps_ms: _Ints,
+    values: _Floats,
     start_ms: int,
     step_ms: int,
     count: int,
     lookback_ms: int,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+) -> tuple[_Floats, _Bools]: ...
 def extended_mixed(
     function: str,
     smoothed: bool,
@@ -407,42 +384,42 @@ def extended_mixed(
     count: int,
     range_ms: int,
     lookback_ms: int,
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], Histograms, NDArray[np.uint32]]: ...
+    values: _Floats,
+    present: _Bools,
+) -> tuple[_Floats, _Bools, _Ints, Histograms, NDArray[np.uint32]]: ...
 def smoothed_mixed(
     frame: FrameArrays,
     start_ms: int,
     step_ms: int,
     count: int,
     lookback_ms: int,
-    values: NDArray[np.float64],
-    present: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], Histograms, NDArray[np.uint32]]: ...
+    values: _Floats,
+    present: _Bools,
+) -> tuple[_Floats, _Bools, _Ints, Histograms, NDArray[np.uint32]]: ...
 def instant_mixed(
     frame: FrameArrays, start_ms: int, step_ms: int, count: int, lookback_ms: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]: ...
+) -> tuple[_Floats, _Bools, _Ints, _Floats]: ...
 def instant_timestamps(
-    offsets: NDArray[np.int64],
-    timestamps_ms: NDArray[np.int64],
-    values: NDArray[np.float64],
+    offsets: _Ints,
+    timestamps_ms: _Ints,
+    values: _Floats,
     start_ms: int,
     step_ms: int,
     count: int,
     lookback_ms: int,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+) -> tuple[_Floats, _Bools]: ...
 def window(
     function: str,
-    offsets: NDArray[np.int64],
-    timestamps_ms: NDArray[np.int64],
-    values: NDArray[np.float64],
+    offsets: _Ints,
+    timestamps_ms: _Ints,
+    values: _Floats,
     start_ms: int,
     step_ms: int,
     count: int,
     range_ms: int,
-    args: Sequence[NDArray[np.float64]],
-    starts_ms: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]: ...
+    args: Sequence[_Floats],
+    starts_ms: _Ints | None = None,
+) -> tuple[_Floats, _Bools]: ...
 def window_mixed(
     function: str,
     frame: FrameArrays,
@@ -450,18 +427,18 @@ def window_mixed(
     step_ms: int,
     count: int,
     range_ms: int,
-    args: Sequence[NDArray[np.float64]],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64], Histograms, NDArray[np.uint32]]: ...
+    args: Sequence[_Floats],
+) -> tuple[_Floats, _Bools, _Ints, Histograms, NDArray[np.uint32]]: ...
 def start_overlaps(
-    offsets: NDArray[np.int64],
-    timestamps_ms: NDArray[np.int64],
-    values: NDArray[np.float64],
-    starts_ms: NDArray[np.int64],
+    offsets: _Ints,
+    timestamps_ms: _Ints,
+    values: _Floats,
+    starts_ms: _Ints,
     start_ms: int,
     step_ms: int,
     count: int,
     range_ms: int,
-) -> NDArray[np.int64]: ...
+) -> _Ints: ...
 
 # --- labels ---------------------------------------------------------------------------------------
 
@@ -482,13 +459,13 @@ class LabelSets:
     def fingerprints(self) -> NDArray[np.uint64]:
         """uint64[n, 2]: low and high half of each set's fingerprint."""
 
-    def sort_order(self) -> NDArray[np.int64]:
+    def sort_order(self) -> _Ints:
         """int64[n]: by metric name, then by labels; equal sets stay in their order."""
 
-    def natural_order(self, names: Sequence[str], descending: bool) -> NDArray[np.int64]:
+    def natural_order(self, names: Sequence[str], descending: bool) -> _Ints:
         """int64[n]: by the values of these labels, numbers in them as numbers; then by all labels."""
 
-    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelSets:
+    def take(self, indices: Sequence[int] | _Ints) -> LabelSets:
         """The sets at `indices`; raises IndexError outside `[0, n)`."""
 
     def project(self, names: Sequence[str]) -> LabelSets:
@@ -518,7 +495,7 @@ class LabelSets:
     def with_column(self, name: str, codes: NDArray[np.int32], values: Sequence[str]) -> LabelSets:
         """Each set with label `name` set to `values[codes[i]]`; "" removes the label."""
 
-    def completed(self, other: LabelSets, rows: NDArray[np.int64]) -> LabelSets:
+    def completed(self, other: LabelSets, rows: _Ints) -> LabelSets:
         """Each set with those labels of `other[rows[i]]` that it lacks; a row of -1 adds none."""
 
     def duplicate(self) -> tuple[int, int] | None:
