@@ -46,6 +46,8 @@ def parsed(path: Path) -> ast.Module:
 
 def test_files_are_short_enough_to_read() -> None:
     sizes = {where(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources(*CODE)}
+    # The stub of one native module is one file, with a section for each of its parts.
+    del sizes["rondel/_native.pyi"]
     assert {name: size for name, size in sizes.items() if size > FILE_LINES_MAX} == {}
 
 
