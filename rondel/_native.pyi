@@ -92,13 +92,10 @@ class ReadPlan:
 
 def exposition_protobuf(
     labels: LabelSets, timestamps_ms: _Ints, values: _Floats, escaping: str, histograms: _Cells = None
-) -> bytes:
-    """As `exposition_text`, as delimited MetricFamily messages, with the histograms."""
-
+) -> bytes: ...
 def exposition_text(
     labels: LabelSets, timestamps_ms: _Ints, values: _Floats, escaping: str, histograms: _Cells = None
-) -> bytes:
-    """One sample a series, sorted by name; `int64[n]` says which histogram a row has instead, -1 for none."""
+) -> bytes: ...
 
 # --- join -----------------------------------------------------------------------------------------
 
@@ -516,17 +513,10 @@ class Matchers:
 
 _Query: TypeAlias = tuple[int, int, list[tuple[str, str, str]]]
 
-def read_request(body: bytes, bytes_max: int) -> tuple[list[_Query], list[int]]:
-    """`(queries, accepted)` of a snappy body, a query being `(mint_ms, maxt_ms, matchers)`."""
-
-def read_series(labels: LabelSets, arrays: FrameArrays) -> bytes:
-    """Series with samples as `timeseries` fields of a query's result."""
-
-def read_response(results: Sequence[Sequence[bytes]]) -> bytes:
-    """The snappy body of an answer of samples, from the parts of each query's result."""
-
-def read_frames(labels: LabelSets, arrays: FrameArrays, query: int, frame_bytes_max: int) -> bytes:
-    """Series with samples as frames of chunks; a frame holds one series or a part of one."""
+def read_request(body: bytes, bytes_max: int) -> tuple[list[_Query], list[int]]: ...
+def read_series(labels: LabelSets, arrays: FrameArrays) -> bytes: ...
+def read_response(results: Sequence[Sequence[bytes]]) -> bytes: ...
+def read_frames(labels: LabelSets, arrays: FrameArrays, query: int, frame_bytes_max: int) -> bytes: ...
 
 # --- sampling -------------------------------------------------------------------------------------
 

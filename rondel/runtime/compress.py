@@ -10,8 +10,8 @@ __all__ = ["SIZE_BYTES_MIN", "compress", "negotiate"]
 SIZE_BYTES_MIN: Final = 1024
 """Smaller bodies fit into one packet as they are."""
 
-_OURS: Final = ("zstd", "gzip")
-"""Best first. Level 1 of both: an answer is read once."""
+_OURS: Final = ("zstd", "gzip", "deflate")
+"""Best first. Level 1 of all: an answer is read once."""
 
 
 def negotiate(accept_encoding: str) -> str | None:
@@ -42,4 +42,4 @@ def compress(body: bytes, coding: str) -> bytes:
         import zstandard
 
         return zstandard.ZstdCompressor(level=1).compress(body)
-    return zlib.compress(body, level=1, wbits=31)
+    return zlib.compress(body, level=1, wbits=31 if coding == "gzip" else 15)

@@ -219,6 +219,7 @@ class Standalone:
     def _facts(self) -> Facts:
         retention_s = self.config.compactor.retention_s
         return Facts(
+            registry=self.registry,
             config=self.config,
             started_ms=self.clock.now_ms(),
             retention=duration_text(retention_s * 1000) if retention_s else "forever",

@@ -187,6 +187,7 @@ class Querier:
             log=QueryLog(slow_s=config.slow_s, log_all=config.log_all),
         )
         facts = Facts(
+            registry=self.registry,
             config=config,
             started_ms=self.clock.now_ms(),
             retention="0s",

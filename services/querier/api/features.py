@@ -45,5 +45,5 @@ def features(flags: frozenset[str]) -> dict[str, dict[str, bool]]:
         "promql_functions": {
             name: experimental or not signature.experimental for name, signature in sorted(SIGNATURES.items())
         },
-        "tsdb": {"native_histograms": False, "exemplar_storage": False},
+        "tsdb": {"native_histograms": True, "exemplar_storage": True},
     }

@@ -6,6 +6,7 @@ from typing import Final
 
 from rondel.runtime.router import Route, Router
 from services.querier.api import (
+    admin,
     exemplars,
     explain,
     expressions,
@@ -15,6 +16,7 @@ from services.querier.api import (
     refused,
     remote,
     rules,
+    selfmetrics,
     series,
     status,
 )
@@ -40,6 +42,8 @@ def mount(router: Router, context: Context, facts: Facts) -> None:
         *explain.routes(context),
         *expressions.routes(),
         *status.routes(context, facts),
+        *selfmetrics.routes(facts.registry),
+        *admin.routes(),
     ]
     for prefix in _PREFIXES:
         router.include(prefix, routes, name=PREFIX)

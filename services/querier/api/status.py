@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -51,6 +52,8 @@ class HeadFacts(Protocol):
 class Facts:
     """What the composition root knows and the querier does not."""
 
+    registry: CollectorRegistry
+    """The metrics of this process."""
     config: Any
     """The whole configuration tree."""
     started_ms: int

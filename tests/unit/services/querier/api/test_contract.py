@@ -37,6 +37,7 @@ ENDPOINTS = {
     "status/tsdb/blocks": {},
     "status/walreplay": {},
     "features": {},
+    "status/self_metrics": {"metric_name_pattern": "rondel_query_running"},
 }
 
 
@@ -437,3 +438,30 @@ async def test_with_tenancy_every_look_at_data_needs_a_tenant(storage: MemorySto
     answer = await querier.client.get(f"/api/v1/{endpoint}", params=ENDPOINTS[endpoint])
     assert answer.status_code == 401
     await querier.close()
+
+
+@pytest.mark.parametrize("action", ["delete_series", "clean_tombstones", "snapshot"])
+async def test_the_admin_api_is_off_as_in_prometheus(querier: Querier, action: str) -> None:
+    for method in ("POST", "PUT"):
+        answer = await querier.client.request(method, f"/api/v1/admin/tsdb/{action}")
+        assert answer.status_code == 500
+        body = {"status": "error", "errorType": "unavailable", "error": "admin APIs disabled"}
+        assert answer.json() == body
+    assert (await querier.client.get(f"/api/v1/admin/tsdb/{action}")).status_code == 405
+
+
+async def test_own_metrics_are_families_in_protobufs_json(querier: Querier) -> None:
+    await get(querier, "labels")
+    pattern = {"metric_name_pattern": "rondel_query_(running|duration_seconds)"}
+    histogram, gauge = (await get(querier, "status/self_metrics", pattern))["data"]
+    assert gauge["name"] == "rondel_query_running"
+    assert (gauge["type"], gauge["metric"]) == ("GAUGE", [{"label": [], "gauge": {"value": 0.0}}])
+    assert histogram["type"] == "HISTOGRAM"
+    (metric,) = histogram["metric"]
+    assert metric["label"] == [{"name": "kind", "value": "labels"}]
+    assert metric["histogram"]["sampleCount"] == "1"
+    assert metric["histogram"]["bucket"][-1] == {"cumulativeCount": "1", "upperBound": "Infinity"}
+    assert len((await get(querier, "status/self_metrics"))["data"]) > 5
+    assert "metric_name_pattern" in await refused(
+        querier, "status/self_metrics", {"metric_name_pattern": "("}
+    )
