@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-
-import numpy as np
+from collections.abc import Iterable
+from typing import Final
 
 from rondel.block.meta import File, Meta
 from rondel.errors import Unavailable
-from rondel.model.frame import SeriesFrame
-from tests.support.ingesters import Samples
+from rondel.model.frame import ExemplarFrame, SeriesFrame
+from tests.support.ingesters import Contents, Samples, contents, exemplars_by_name
 
 __all__ = ["Shelf"]
+
+OTHER_KINDS: Final = ("starts", "histograms", "exemplars")
 
 
 class Shelf:
@@ -19,6 +21,8 @@ class Shelf:
 
     def __init__(self) -> None:
         self.blocks: dict[str, Samples] = {}
+        self.others: dict[str, Contents] = {}
+        """What is no float sample."""
         self.announced: list[Meta] = []
         self.failures = 0
         self._numbers = itertools.count(1)
@@ -28,13 +32,23 @@ class Shelf:
         return _Sink(self, tenant, f"block-{next(self._numbers)}")
 
     def samples(self) -> Samples:
-        """All blocks merged; a timestamp that two blocks have must have one value."""
-        merged: dict[str, dict[int, float]] = {}
-        for block in self.blocks.values():
-            for name, samples in block.items():
-                for time_ms, value in samples:
-                    assert merged.setdefault(name, {}).setdefault(time_ms, value) == value
-        return {name: sorted(samples.items()) for name, samples in merged.items()}
+        """Float samples of all blocks merged."""
+        return merged(self.blocks.values())
+
+    def contents(self) -> Contents:
+        """Everything in all blocks merged, by kind."""
+        others = {kind: merged(one.get(kind, {}) for one in self.others.values()) for kind in OTHER_KINDS}
+        return {"floats": self.samples(), **others}
+
+
+def merged(blocks: Iterable[Samples]) -> Samples:
+    """A timestamp that two blocks have must have one value."""
+    found: dict[str, dict[int, float]] = {}
+    for block in blocks:
+        for name, samples in block.items():
+            for time_ms, value in samples:
+                assert found.setdefault(name, {}).setdefault(time_ms, value) == value
+    return {name: sorted(samples.items()) for name, samples in found.items()}
 
 
 class _Sink:
@@ -43,19 +57,29 @@ class _Sink:
         self._tenant = tenant
         self._ulid = ulid
         self._series: Samples = {}
+        self._others: Contents = {kind: {} for kind in OTHER_KINDS}
+        self._last = ""
         self._times: list[int] = []
 
-    def add(self, frame: SeriesFrame) -> None:
+    def add(self, frame: SeriesFrame, exemplars: ExemplarFrame | None = None) -> None:
         """Checks the order that blocks rely on."""
         assert frame.labels.sort_order().tolist() == list(range(len(frame)))
-        for index in range(len(frame)):
-            name = frame.labels[index]["__name__"]
-            assert not self._series or name > max(self._series)
-            span = slice(int(frame.offsets[index]), int(frame.offsets[index + 1]))
-            times = frame.timestamps_ms[span]
-            assert bool(np.all(np.diff(times) > 0))
-            self._series[name] = list(zip(times.tolist(), frame.values[span].tolist(), strict=True))
-            self._times += times.tolist()
+        names = [frame.labels[index]["__name__"] for index in range(len(frame))]
+        assert not names or names[0] > self._last
+        self._last = names[-1] if names else self._last
+        found = contents(frame)
+        if exemplars is not None:
+            assert [exemplars.labels[row] for row in range(len(exemplars))] == [
+                frame.labels[row] for row in range(len(frame))
+            ]
+            found["exemplars"] = exemplars_by_name(exemplars)
+        for kind, series in found.items():
+            mine = self._series if kind == "floats" else self._others[kind]
+            for name, points in series.items():
+                times = [time_ms for time_ms, _ in points]
+                assert times == sorted(set(times))
+                mine[name] = points
+                self._times += times
 
     def finish(self) -> Meta:
         """Puts the block on the shelf, or fails as an object store does."""
@@ -63,6 +87,7 @@ class _Sink:
             self._shelf.failures -= 1
             raise Unavailable("the object store is away")
         self._shelf.blocks[self._ulid] = self._series
+        self._shelf.others[self._ulid] = self._others
         bounds = min(self._times), max(self._times)
         counts = len(self._series), len(self._times), 1
         nothing = File(0, 0)

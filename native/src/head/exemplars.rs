@@ -151,10 +151,12 @@ impl Store {
             .collect();
         let matches = |slot: &u32| {
             let series = &self.series[*slot as usize];
-            let pairs = self.index.get(series.run);
-            series.id != 0
-                && series.exemplars().iter().any(wanted)
-                && plans.iter().any(|plan| plan.accepts(pairs))
+            // In this order: the labels of a series that is gone may be gone, too.
+            let is_wanted = series.id != 0 && series.exemplars().iter().any(wanted);
+            is_wanted && {
+                let pairs = self.index.get(series.run);
+                plans.iter().any(|plan| plan.accepts(pairs))
+            }
         };
         let slots: Vec<u32> = match self.arrivals.held {
             0 => Vec::new(),

@@ -8,7 +8,7 @@ import pytest
 
 from rondel.errors import ConfigError, InvalidData, Unavailable
 from rondel.model.write import Written
-from tests.support.ingesters import NOW_MS, batch, make, samples_of
+from tests.support.ingesters import NOW_MS, batch, contents_of, make, samples_of
 
 
 async def test_a_push_is_visible_once_it_is_acknowledged(tmp_path: Path) -> None:
@@ -17,6 +17,21 @@ async def test_a_push_is_visible_once_it_is_acknowledged(tmp_path: Path) -> None
     result = await ingester.push("a", batch({"m": [(NOW_MS, 1.0), (NOW_MS + 1, 2.0)]}))
     assert (result.accepted, result.rejections) == (Written(samples=2), [])
     assert samples_of(ingester, "a") == {"m": [(NOW_MS, 1.0), (NOW_MS + 1, 2.0)]}
+    await ingester.stop()
+
+
+async def test_what_was_accepted_is_counted_by_kind(tmp_path: Path) -> None:
+    ingester = make(tmp_path)
+    await ingester.start()
+    points = {"m": [(NOW_MS, 1.0), (NOW_MS + 1, 2.0)]}
+    for _ in range(2):  # The second time all is there already, and accepted.
+        result = await ingester.push("a", batch(points, mixed=True))
+        assert (result.accepted, result.rejections) == (Written(2, 2, 2), [])
+    assert contents_of(ingester, "a") == dict.fromkeys(
+        ("floats", "starts", "histograms", "exemplars"), points
+    )
+    metrics = ingester.metrics
+    assert (metrics.histograms.value, metrics.exemplars.value, metrics.exemplars_refused.value) == (4, 4, 0)
     await ingester.stop()
 
 

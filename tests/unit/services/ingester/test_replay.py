@@ -9,21 +9,21 @@ import pytest
 from services.ingester.config import Config, WalConfig
 from services.ingester.replay import Report
 from tests.support.disks import FaultyDisk
-from tests.support.ingesters import NOW_MS, Samples, batch, make, samples_of
+from tests.support.ingesters import NOW_MS, Samples, batch, contents_of, make, samples_of
 
 SEGMENT = "wal/0000000001.wal"
 PUSHES = 4
 """Of one series each, so that every record stands alone."""
 
 
-async def written(config: Config | None = None) -> tuple[FaultyDisk, list[int]]:
+async def written(*, mixed: bool = False) -> tuple[FaultyDisk, list[int]]:
     """A disk with a small segment, and where each record ends."""
     disk = FaultyDisk()
-    ingester = make(disk, config)
+    ingester = make(disk)
     await ingester.start()
     ends = [40]
     for step in range(PUSHES):
-        await ingester.push("a", batch({f"m{step}": [(NOW_MS + step, float(step))]}))
+        await ingester.push("a", batch({f"m{step}": [(NOW_MS + step, float(step))]}, mixed=mixed))
         ends.append(len(disk.content(SEGMENT)))
     await ingester.stop()
     return disk, ends
@@ -32,17 +32,21 @@ async def written(config: Config | None = None) -> tuple[FaultyDisk, list[int]]:
 async def replayed(disk: FaultyDisk) -> tuple[Report, Samples]:
     ingester = make(disk)
     report = await ingester.start()
-    found = samples_of(ingester, "a")
+    found = contents_of(ingester, "a")
     await ingester.stop()
-    return report, found
+    others = [found[kind] for kind in ("starts", "histograms", "exemplars")]
+    assert others in ([{}] * 3, [found["floats"]] * 3)  # A record is there whole or not at all.
+    assert report.histograms == report.exemplars == (report.samples if others[0] else 0)
+    return report, found["floats"]
 
 
 def series(*steps: int) -> Samples:
     return {f"m{step}": [(NOW_MS + step, float(step))] for step in steps}
 
 
-async def test_a_segment_cut_at_any_byte_keeps_every_whole_record() -> None:
-    disk, ends = await written()
+@pytest.mark.parametrize("mixed", [False, True])
+async def test_a_segment_cut_at_any_byte_keeps_every_whole_record(mixed: bool) -> None:
+    disk, ends = await written(mixed=mixed)
     for size in range(len(disk.content(SEGMENT))):
         torn = disk.crash()
         del torn.content(SEGMENT)[size:]
@@ -55,8 +59,9 @@ async def test_a_segment_cut_at_any_byte_keeps_every_whole_record() -> None:
         assert (again.damages, found) == ([], series(*whole))
 
 
-async def test_a_bit_flip_at_any_byte_is_reported_and_costs_at_most_its_record() -> None:
-    disk, ends = await written()
+@pytest.mark.parametrize("mixed", [False, True])
+async def test_a_bit_flip_at_any_byte_is_reported_and_costs_at_most_its_record(mixed: bool) -> None:
+    disk, ends = await written(mixed=mixed)
     size = len(disk.content(SEGMENT))
     for at in range(size):
         damaged = disk.crash()
