@@ -9,18 +9,9 @@ from numpy.typing import NDArray
 # --- frame ----------------------------------------------------------------------------------------
 
 # offsets, timestamps_ms, starts_ms, histograms
-_HistogramArrays: TypeAlias = tuple[
-    NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None, Histograms
-]
+_HistogramArrays: TypeAlias = tuple[_Ints, _Ints, _Ints | None, Histograms]
 # offsets, timestamps_ms, values, starts_ms, histograms
-FrameArrays: TypeAlias = tuple[
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.float64],
-    NDArray[np.int64] | None,
-    _HistogramArrays | None,
-]
-
+FrameArrays: TypeAlias = tuple[_Ints, _Ints, _Floats, _Ints | None, _HistogramArrays | None]
 _Floats: TypeAlias = NDArray[np.float64]
 _Ints: TypeAlias = NDArray[np.int64]
 _Bools: TypeAlias = NDArray[np.bool_]
@@ -39,6 +30,9 @@ def describe_page(page: bytes, offset: int) -> list[tuple[str, int, int, int]]:
 def join_labels(parts: Sequence[LabelSets]) -> tuple[LabelSets, list[NDArray[np.int64]]]:
     """`(labels, rows)`: distinct sets of all parts in block order; each part's row of every set, or -1."""
 
+def merge_exemplars(count: int, parts: Sequence[tuple[NDArray[np.int64], ExemplarArrays]]) -> ExemplarArrays:
+    """The exemplars of `count` series from `(rows, exemplars)` of each part: ascending, equal ones once."""
+
 def merge_samples(count: int, parts: Sequence[tuple[NDArray[np.int64], FrameArrays]]) -> FrameArrays:
     """The arrays of `count` series from `(rows, arrays)` of each part: its row of every series, or -1."""
 
@@ -47,15 +41,10 @@ class BlockEncoder:
     """Frames in block order in, the bytes of a block's files out."""
 
     def __new__(cls) -> BlockEncoder: ...
-    def add(
-        self,
-        labels: LabelSets,
-        offsets: NDArray[np.int64],
-        timestamps_ms: NDArray[np.int64],
-        values: NDArray[np.float64],
-    ) -> bytes:
-        """Encodes a frame; the bytes of the data file that are now final. InvalidData on wrong order."""
+    def add(self, labels: LabelSets, arrays: FrameArrays, exemplars: ExemplarArrays | None = None) -> bytes:
+        """Encodes a frame; exemplars have as many rows. Bytes that are final. InvalidData on wrong order."""
 
+    def counts(self) -> dict[str, int]: ...
     def finish(self) -> tuple[bytes, bytes, dict[str, int]]:
         """`(rest of the data file, index file, totals)`; nothing can be added after it."""
 
@@ -69,13 +58,23 @@ class BlockIndex:
     def size_bytes(self) -> int: ...
     def totals(self) -> dict[str, int]: ...
     def select(self, matchers: Matchers, mint_ms: int, maxt_ms: int) -> NDArray[np.uint32]:
-        """Ids, ascending: series that match and have a column that overlaps the range."""
+        """Ids, ascending: series that match and may have samples or exemplars in the range."""
 
     def labels(self, ids: NDArray[np.uint32]) -> LabelSets: ...
     def label_names(self, ids: NDArray[np.uint32] | None = None) -> list[str]: ...
     def label_values(self, name: str, ids: NDArray[np.uint32] | None = None) -> list[str]: ...
     def plan(self, ids: NDArray[np.uint32], mint_ms: int, maxt_ms: int) -> ReadPlan:
         """What to read for these series in this range."""
+
+    def exemplar_plan(self, ids: NDArray[np.uint32], mint_ms: int, maxt_ms: int) -> ExemplarPlan: ...
+
+@final
+class ExemplarPlan:
+    """As `ReadPlan`, for exemplars."""
+
+    def __len__(self) -> int: ...
+    def pages(self) -> list[tuple[int, int]]: ...
+    def decode(self, pages: Sequence[bytes]) -> ExemplarArrays: ...
 
 @final
 class ReadPlan:
@@ -85,8 +84,8 @@ class ReadPlan:
     def pages(self) -> list[tuple[int, int]]:
         """`(offset, length)` of every page in the data file, ascending."""
 
-    def decode(self, pages: Sequence[bytes]) -> tuple[_Ints, _Ints, _Floats]:
-        """`(offsets, timestamps_ms, values)`; one row an id of the plan. Raises Corruption."""
+    def decode(self, pages: Sequence[bytes]) -> FrameArrays:
+        """One row an id of the plan. Raises Corruption."""
 
 # --- exposition -----------------------------------------------------------------------------------
 

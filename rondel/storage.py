@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
@@ -159,6 +159,7 @@ class MetadataSource(Protocol):
         """Distinct entries, sorted by metric; of one metric where it is named."""
 
 
+@runtime_checkable
 class ExemplarSource(Protocol):
     """Holds the exemplars of series."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from rondel.block import meta
 from rondel.block.kernel import BlockIndex, describe_page
 from rondel.block.meta import Meta
@@ -32,7 +30,11 @@ def inspect(bucket: Bucket, block: Meta) -> dict[str, Codec]:
     ids = index.select(Matchers([]), block.mint_ms, block.maxt_ms)
     where = meta.key(block.tenant, block.ulid, meta.DATA)
     codecs: dict[str, Codec] = {}
-    for offset, length in index.plan(np.ascontiguousarray(ids), block.mint_ms, block.maxt_ms).pages():
+    plans = (
+        index.plan(ids, block.mint_ms, block.maxt_ms),
+        index.exemplar_plan(ids, block.mint_ms, block.maxt_ms),
+    )
+    for offset, length in [page for plan in plans for page in plan.pages()]:
         (page,) = bucket.get_ranges(where, [(offset, length)])
         try:
             columns = describe_page(page, offset)
@@ -49,10 +51,11 @@ def inspect(bucket: Bucket, block: Meta) -> dict[str, Codec]:
 
 def describe(block: Meta, codecs: dict[str, Codec]) -> str:
     """The statistics as a small table."""
-    per_sample = block.size_bytes / block.samples
+    per_sample = block.size_bytes / max(1, block.samples + block.histograms)
     lines = [
         f"block {block.tenant}/{block.ulid}  level {block.level}  [{block.mint_ms}, {block.maxt_ms}]",
-        f"{block.series} series, {block.samples} samples, {block.columns} columns",
+        f"{block.series} series, {block.samples} samples, {block.histograms} histograms, "
+        f"{block.exemplars} exemplars, {block.columns} columns",
         f"data {block.data.size_bytes}, index {block.index.size_bytes} bytes: {per_sample:.4f} a sample",
         f"{'codec':<10} {'columns':>9} {'samples':>12} {'zone bytes':>12} {'own bytes':>12}",
     ]

@@ -42,8 +42,8 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     crc32c: int
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """What a block is. Times are those of its samples, inclusive."""
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a block is. Times are those of its samples and exemplars, inclusive."""
 
     version: int
     ulid: str
@@ -58,9 +58,12 @@ class Meta(msgspec.Struct, frozen=True):
     """The blocks that a compaction merged into it."""
     series: int
     samples: int
+    """Of floats."""
     columns: int
     index: File
     data: File
+    histograms: int = 0
+    exemplars: int = 0
 
     @property
     def size_bytes(self) -> int:

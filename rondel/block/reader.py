@@ -7,19 +7,22 @@ page is checked when it is decoded: damage fails the query that needs it and nam
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rondel.block import meta
 from rondel.block.cache import ByteCache
-from rondel.block.kernel import BlockIndex, ReadPlan, crc32c
+from rondel.block.kernel import BlockIndex, ExemplarPlan, ReadPlan, crc32c
 from rondel.block.meta import Meta
 from rondel.errors import Corruption
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.objstore import Bucket
+
+if TYPE_CHECKING:
+    from rondel.block.kernel import ExemplarArrays, FrameArrays
 
 __all__ = ["Block", "BlockSelection", "IndexCache", "PageCache"]
 
@@ -80,7 +83,22 @@ class Block:
             found = [index.select(one, mint_ms, maxt_ms) for one in matcher_sets or [Matchers([])]]
         return found[0] if len(found) == 1 else np.unique(np.concatenate(found))
 
-    def read(self, plan: ReadPlan) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    def exemplars(self, matcher_sets: Sequence[Matchers], mint_ms: int, maxt_ms: int) -> ExemplarFrame:
+        """Exemplars of the series that match any set, in block order; some may have none."""
+        index = self.index()
+        with _named(self.key(meta.INDEX)):
+            found = [index.select(one, mint_ms, maxt_ms) for one in matcher_sets]
+            ids = np.unique(np.concatenate([np.empty(0, np.uint32), *found]))
+            labels = index.labels(ids)
+        return ExemplarFrame.of(labels, self.read(index.exemplar_plan(ids, mint_ms, maxt_ms)))
+
+    @overload
+    def read(self, plan: ReadPlan) -> FrameArrays: ...
+
+    @overload
+    def read(self, plan: ExemplarPlan) -> ExemplarArrays: ...
+
+    def read(self, plan: ReadPlan | ExemplarPlan) -> FrameArrays | ExemplarArrays:
         """Fetches and decodes what the plan names."""
         wanted = plan.pages()
         pages = self._fetch(wanted)
@@ -136,14 +154,20 @@ class BlockSelection:
         self._mint_ms = mint_ms
         self._maxt_ms = maxt_ms
 
+    def exemplars(self, start: int, stop: int) -> ExemplarFrame:
+        """Exemplars of the series `[start, stop)`, which come with every one of them."""
+        plan = self._index.exemplar_plan(self._ids[start:stop], self._mint_ms, self._maxt_ms)
+        labels = self.labels.take(np.arange(start, stop, dtype=np.int64))
+        return ExemplarFrame.of(labels, self._block.read(plan))
+
     def read(self, start: int, stop: int) -> SeriesFrame:
         """Samples of the series `[start, stop)`."""
         plan = self._index.plan(self._ids[start:stop], self._mint_ms, self._maxt_ms)
-        offsets, timestamps_ms, values = self._block.read(plan)
+        arrays = self._block.read(plan)
         labels = self.labels
         if (start, stop) != (0, len(labels)):
             labels = labels.take(np.arange(start, stop, dtype=np.int64))
-        return SeriesFrame(labels, offsets, timestamps_ms, values)
+        return SeriesFrame.of(labels, arrays)
 
 
 class _named:  # noqa: N801 - a context manager reads as a verb

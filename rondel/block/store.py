@@ -28,9 +28,9 @@ from rondel.block.reader import Block, IndexCache, PageCache
 from rondel.block.ulid import ulid_time_ms
 from rondel.errors import Corruption, NotFound, Unavailable
 from rondel.model.costs import counted
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
-from rondel.model.merge import distinct, join_labels, merge_samples, merge_selections
+from rondel.model.merge import distinct, join_labels, merge_exemplars, merge_samples, merge_selections
 from rondel.objstore import Bucket
 from rondel.storage import PATIENT, Select, Selection, Watch
 
@@ -177,6 +177,18 @@ class BlockStore:
                 for matchers in matcher_sets
             ]
             return distinct(parts)
+
+        return self._retry(tenant, find)
+
+    def exemplars(
+        self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+    ) -> ExemplarFrame:
+        """Exemplars in the range of the series that match any of the sets."""
+
+        def find() -> ExemplarFrame:
+            blocks = self._overlapping(tenant, mint_ms, maxt_ms)
+            holding = [block for block in blocks if block.meta.exemplars]
+            return merge_exemplars([one.exemplars(matcher_sets, mint_ms, maxt_ms) for one in holding])
 
         return self._retry(tenant, find)
 

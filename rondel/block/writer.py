@@ -16,7 +16,7 @@ from rondel.block import meta
 from rondel.block.kernel import BlockEncoder, crc32c
 from rondel.block.meta import File, Meta
 from rondel.errors import Corruption, InvalidData
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.objstore import Bucket
 
 __all__ = ["BlockWriter"]
@@ -60,14 +60,22 @@ class BlockWriter:
     ) -> None:
         self.close()
 
-    def add(self, frame: SeriesFrame) -> None:
-        """Takes the next series, which must follow all before in block order; empty ones are left out."""
-        self._append(self._encoder.add(frame.labels, frame.offsets, frame.timestamps_ms, frame.values))
+    def add(self, frame: SeriesFrame, exemplars: ExemplarFrame | None = None) -> None:
+        """Takes the next series, which must follow all before in block order; empty ones are left out.
+
+        `exemplars` are those of the same series in the same order.
+        """
+        own = None if exemplars is None or not len(exemplars.values) else exemplars.arrays()
+        self._append(self._encoder.add(frame.labels, frame.arrays(), own))
+
+    def counts(self) -> dict[str, int]:
+        """What was added so far: samples, histograms, exemplars."""
+        return self._encoder.counts()
 
     def finish(self) -> Meta:
         """Uploads and verifies; the block is visible when this returns. `InvalidData` if it is empty."""
         rest, index, totals = self._encoder.finish()
-        if not totals["samples"]:
+        if not totals["samples"] + totals["histograms"] + totals["exemplars"]:
             raise InvalidData(f"block {self._tenant}/{self._ulid} has no samples", "empty-block")
         self._append(rest)
         block = Meta(
@@ -81,9 +89,11 @@ class BlockWriter:
             parents=self._parents,
             series=totals["series"],
             samples=totals["samples"],
-            columns=totals["columns"],
+            columns=totals["columns"] + totals["histogram_columns"],
             index=File(len(index), crc32c(index)),
             data=self._data,
+            histograms=totals["histograms"],
+            exemplars=totals["exemplars"],
         )
         self._bucket.put_file(self._key(meta.DATA), self._file)
         self._bucket.put(self._key(meta.INDEX), index)

@@ -12,7 +12,7 @@ from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets
 
 if TYPE_CHECKING:
-    from rondel._native import FrameArrays
+    from rondel._native import ExemplarArrays, FrameArrays
 
 __all__ = ["ExemplarFrame", "HistogramSamples", "SeriesFrame"]
 
@@ -103,6 +103,15 @@ class ExemplarFrame:
     """float64[k]"""
     exemplar_labels: LabelSets
     """k sets"""
+
+    @classmethod
+    def of(cls, labels: LabelSets, arrays: ExemplarArrays) -> ExemplarFrame:
+        """The frame of what a native call answered."""
+        return cls(labels, *arrays)
+
+    def arrays(self) -> ExemplarArrays:
+        """What a native call takes."""
+        return self.offsets, self.timestamps_ms, self.values, self.exemplar_labels
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -17,16 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rondel._native import join_labels, merge_samples
-from rondel.model.frame import SeriesFrame
+from rondel._native import merge_exemplars as _native_merge_exemplars
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
-from rondel.storage import PATIENT, Select, Selection, Storage, Watch
+from rondel.storage import PATIENT, ExemplarSource, Select, Selection, Storage, Watch
 
 __all__ = [
     "EmptySelection",
     "MergedStorage",
     "Reorderable",
     "distinct",
+    "exemplars_of",
     "join_labels",
+    "merge_exemplars",
     "merge_samples",
     "merge_selections",
     "reordered",
@@ -127,7 +130,8 @@ def _runs(rows: _Rows) -> Iterable[tuple[int, int]]:
 
 
 class MergedStorage:
-    """Several storages that together hold a tenant's series; implements `rondel.storage.Storage`.
+    """Several storages that together hold a tenant's series; implements `rondel.storage.Storage`, and
+    `rondel.storage.ExemplarSource` over those of them that do.
 
     They are asked in the given order: where data moves from one to another, name the one it leaves first.
     """
@@ -152,6 +156,13 @@ class MergedStorage:
         return distinct(
             [one.series(tenant, matcher_sets, mint_ms, maxt_ms, watch=watch) for one in self._watched(watch)]
         )
+
+    def exemplars(
+        self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+    ) -> ExemplarFrame:
+        """Exemplars of all storages, equal ones once."""
+        sources = [one for one in self._storages if isinstance(one, ExemplarSource)]
+        return merge_exemplars([one.exemplars(tenant, matcher_sets, mint_ms, maxt_ms) for one in sources])
 
     def label_names(
         self,
@@ -195,6 +206,22 @@ class MergedStorage:
         for storage in self._storages:
             watch.check()
             yield storage
+
+
+def merge_exemplars(parts: Sequence[ExemplarFrame]) -> ExemplarFrame:
+    """All exemplars of all parts, equal ones once; only series that have any, in block order."""
+    holding = [one for one in parts if len(one.values)]
+    labels, rows = join_labels([one.labels for one in holding])
+    merged = exemplars_of(labels, list(zip(rows, holding, strict=True)))
+    filled = np.flatnonzero(np.diff(merged.offsets))
+    offsets = np.append(merged.offsets[filled], merged.offsets[-1:])
+    return replace(merged, labels=labels.take(filled), offsets=offsets)
+
+
+def exemplars_of(labels: LabelSets, parts: Sequence[tuple[_Rows, ExemplarFrame]]) -> ExemplarFrame:
+    """The exemplars of these series from each part and its row of every series, or -1; equal ones once."""
+    arrays = _native_merge_exemplars(len(labels), [(rows, one.arrays()) for rows, one in parts])
+    return ExemplarFrame.of(labels, arrays)
 
 
 def distinct(parts: Sequence[LabelSets]) -> LabelSets:

@@ -1,5 +1,6 @@
 """Blocks give back every bit, select what a brute-force search selects, and notice every damage."""
 
+import base64
 import struct
 from itertools import pairwise
 
@@ -75,7 +76,7 @@ def encode(labels: LabelSets, series: list[tuple[list[int], list[int]]]) -> tupl
     offsets = np.cumsum([0, *(len(times) for times, _ in series)], dtype=np.int64)
     times = np.array([time for times, _ in series for time in times], np.int64)
     values = np.array([value for _, values in series for value in values], np.uint64).view(np.float64)
-    data = encoder.add(labels, offsets, times, values)
+    data = encoder.add(labels, (offsets, times, values, None, None))
     rest, index, _ = encoder.finish()
     return data + rest, index
 
@@ -86,7 +87,9 @@ def decode(
     ids = np.arange(len(index), dtype=np.uint32)
     plan = index.plan(ids, mint, maxt)
     pages = [data[offset : offset + length] for offset, length in plan.pages()]
-    offsets, times, values = plan.decode(pages)
+    offsets, times, values, starts, histograms = plan.decode(pages)
+    assert starts is None
+    assert histograms is None
     return [
         (times[start:stop].tolist(), values[start:stop].view(np.uint64).tolist())
         for start, stop in pairwise(offsets)
@@ -237,3 +240,47 @@ def test_a_page_cut_anywhere_is_noticed() -> None:
         for length in range(len(page)):
             with pytest.raises(Corruption):
                 plan.decode([*whole[:number], page[:length], *whole[number + 1 :]])
+
+
+# A block of before there were histograms in blocks.
+OLD_DATA = base64.b85decode(
+    "QcgrnL_t(BQcy=R0RR91UjYCB48_EJ1ONa4HUIzsKL7v#2mk;85dZ)HD77#BAU3f903HAU2><{900000_&**1918&e00aVfh"
+    "ytep2p$060RaLE2mlZP0s#jC000000PueU0st~7wJ-"
+    "f32tfb<0000005N1S4w^PtUNw^dX<cPSJ55knU7!qoT_#v!M3fAb01yBGfW3;dKArl-0jk!)T^d}M9=NXpQgwx-fe`xH<%`F"
+    "j9sHU9kr2E44YGM#@c^d~n;(uMBcdCiw|$P`Q^rGnnAj-T3WdmA3rDnf1Qe2TIc#R_FPNnFQ;zR&c_F-"
+    "+pRE6wEtv!dFhQ8$BI5s6PCtt_Ax-"
+    "!Dk^lez00000C5GuuxO0pu!@cW+N{IA?pX^y&c5E7o$^|5WUBI!Xtt6IK9x~ABn1E!2x6j*aZxBxLUthA4LT8QN8x4u@yv-"
+    "XE>6K`&j?0jJdNd-eoP*DR68ubo#_*L=P)9KV0000n0002@OP-Gb0000B0000K00000000090000ewJ-"
+    "f33t0dF6aWAR0RjL3^aC;|wJ-"
+    "f300961Qcy=R0ssI2OaK4?2^pxS1ONa4CIA2cF8}}l000002><{9D77#BASN*Z03HAU1ONcg4;}yj1ONii4+;PP2LRy9+zrq"
+    "V6aWAR0D$P-4bTrLwJ-f300961"
+)
+OLD_INDEX = base64.b85decode(
+    "QcgrnNkmvNQcy=R5C8xGFaQ7mJXocABLDyZD77#BAR`$80003n00A)o0WtsqGXMx*Uv6P-"
+    "WnW(a0cijMY5@XoVgLbcQcy=R5dZ)HBLDyZbV<zf761SMD77#BAQrIz00aR81O*2G0000G000000s;aI0000|P)9Km0000h0"
+    "001Avykr|0000ewJ-"
+    "f39`OJG1PBBH00jU60RRO70RaI80s#R61p@&A0|y2K0RU1^M==us000*N006R7xReS2001bpFa012Q2+n{1ONd60RR930#Z;"
+    "%F%$p*02BZK09U{gEe8Mq04TLD{U8T9000310SNB`08&s#F%tj)01*HH0E#g5q67c{04TLD{U8J(000630|ru1M==xt000yK"
+    "003m-"
+    "rMm|J001bpFa00~IRF3w0s;2|K>$)vM==xt000yK007wPcE$$)001bpFa00~IRF3x00FoITmVu~M==!u001fg000F3sO2310"
+    "01bpFa01L=>Px(0FcE49s-iZ10LYZ+zqhU-3<zW=-"
+    "mzQkl+mzQcy=R9{>OV82|tPf59hG3;+NCD77#BAPivu00apI1bCDL0Pv9D4F"
+)
+
+
+def old_series() -> list[tuple[list[int], list[int]]]:
+    rng = np.random.default_rng(5)
+    times = 1000 * np.arange(30)
+    rows = [
+        (times, np.full(30, 1.5)),
+        (times, np.cumsum(rng.integers(0, 90, 30)).astype(float)),
+        (times + 1, rng.random(30)),
+        (times + 14_390_000, np.where(np.arange(30) == 7, STALE, np.arange(30) / 4)),
+    ]
+    return [(own.tolist(), values.view(np.uint64).tolist()) for own, values in rows]
+
+
+def test_a_block_of_before_is_read_and_would_be_written_the_same() -> None:
+    assert decode(OLD_DATA, BlockIndex(OLD_INDEX)) == old_series()
+    labels = LabelSets.from_dicts([{"__name__": "m", "i": str(n), "job": "j"} for n in range(4)])
+    assert encode(labels, old_series()) == (OLD_DATA, OLD_INDEX)

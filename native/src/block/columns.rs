@@ -23,6 +23,14 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// Bytes that are no column, for the page's zstd frame.
+    pub fn in_zone(zone: Vec<u8>) -> Self {
+        Self {
+            zone,
+            ..Self::default()
+        }
+    }
+
     pub fn cost(&self) -> usize {
         self.params.len() + self.body.len()
     }

@@ -113,6 +113,11 @@ fn mantissa(value: f64, power: f64) -> Option<i64> {
     exact.then_some(scaled as i64)
 }
 
+/// The integer that a value is, bit for bit.
+pub fn integer(value: f64) -> Option<i64> {
+    mantissa(value, 1.0)
+}
+
 impl Decimal {
     fn of(values: &[f64]) -> Option<Self> {
         let exceptions_max = 2 + values.len() / 32;

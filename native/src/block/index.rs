@@ -6,9 +6,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::block::bytes::{Cursor, put_signed, put_varint};
+use crate::block::exemplars::ExemplarSeries;
 use crate::block::page::{self, kind};
 use crate::block::postings::{self, Postings};
 use crate::block::series::{self, PAGE_SERIES, SeriesTable};
+use crate::block::slabs::{self, PageRef, Slab, Slabs, starts_at_zero};
 use crate::block::strings;
 use crate::error::{Error, Result};
 use crate::labels::Pair;
@@ -19,26 +21,7 @@ pub const DATA_MAGIC: &[u8; 8] = b"RNDLDAT1";
 
 /// Columns of all series are cut at multiples of this, so a short window of a long block reads little.
 pub const SLAB_MS: i64 = 4 * 3600 * 1000;
-const SECTION_ROWS: usize = 1 << 18;
-
-/// Where a page of the data file is, and the number of its first column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRef {
-    pub offset: u64,
-    pub length: u32,
-    pub first: u32,
-}
-
-/// The value columns of one slab of time, in the order of series, then of time.
-#[derive(Debug, Default)]
-pub struct Slab {
-    pub number: i64,
-    /// Series of each column, ascending.
-    pub series: Vec<u32>,
-    /// Time column of each column.
-    pub times: Vec<u32>,
-    pub pages: Vec<PageRef>,
-}
+pub const SECTION_ROWS: usize = 1 << 18;
 
 #[derive(Debug, Clone, Copy)]
 pub struct TimeColumn {
@@ -63,6 +46,11 @@ pub struct Totals {
     pub data_bytes: u64,
     pub mint_ms: i64,
     pub maxt_ms: i64,
+    pub histograms: u64,
+    pub histogram_columns: u64,
+    pub start_columns: u64,
+    pub exemplars: u64,
+    pub exemplar_pieces: u64,
 }
 
 impl Totals {
@@ -75,6 +63,11 @@ impl Totals {
             ("time_columns", self.time_columns),
             ("samples", self.samples),
             ("data_bytes", self.data_bytes),
+            ("histograms", self.histograms),
+            ("histogram_columns", self.histogram_columns),
+            ("start_columns", self.start_columns),
+            ("exemplars", self.exemplars),
+            ("exemplar_pieces", self.exemplar_pieces),
         ] {
             totals.set_item(name, count)?;
         }
@@ -92,6 +85,8 @@ pub struct Index {
     pub slabs: Vec<Slab>,
     pub time_columns: Vec<TimeColumn>,
     pub time_pages: Vec<PageRef>,
+    pub start_pages: Vec<PageRef>,
+    pub exemplars: ExemplarSeries,
     pub totals: Totals,
     pub size_bytes: usize,
 }
@@ -104,6 +99,8 @@ pub struct Parts<'a> {
     pub slabs: &'a [Slab],
     pub time_columns: &'a [TimeColumn],
     pub time_pages: &'a [PageRef],
+    pub start_pages: &'a [PageRef],
+    pub exemplars: &'a ExemplarSeries,
     pub totals: Totals,
 }
 
@@ -138,9 +135,15 @@ pub fn encode(parts: &Parts<'_>) -> Result<Vec<u8>> {
         page::seal_packed(kind::POSTINGS, &raw, &mut out)?;
     }
     for slab in parts.slabs {
-        encode_slab(slab, &mut out)?;
+        slab.encode(&mut out)?;
     }
-    page::seal_packed(kind::PAGES, &encode_pages(None, parts.time_pages), &mut out)?;
+    let times = slabs::encode_pages(kind::TIMES, 0, parts.time_pages);
+    page::seal_packed(kind::PAGES, &times, &mut out)?;
+    if !parts.start_pages.is_empty() {
+        let starts = slabs::encode_pages(kind::STARTS, 0, parts.start_pages);
+        page::seal_packed(kind::PAGES, &starts, &mut out)?;
+    }
+    parts.exemplars.encode(&mut out)?;
     for rows in parts.time_columns.chunks(SECTION_ROWS) {
         page::seal_packed(kind::TIME_COLUMNS, &encode_times(rows), &mut out)?;
     }
@@ -158,49 +161,6 @@ fn triples(pairs: &[Pair], offsets: &[usize]) -> Vec<[u32; 3]> {
         );
     }
     triples
-}
-
-fn encode_slab(slab: &Slab, out: &mut Vec<u8>) -> Result<()> {
-    for start in (0..slab.series.len()).step_by(SECTION_ROWS) {
-        let end = slab.series.len().min(start + SECTION_ROWS);
-        let mut raw = Vec::new();
-        put_signed(&mut raw, slab.number);
-        put_varint(&mut raw, (end - start) as u64);
-        let mut last = 0;
-        for &id in &slab.series[start..end] {
-            put_varint(&mut raw, u64::from(id - last));
-            last = id;
-        }
-        let mut last = 0;
-        for &time in &slab.times[start..end] {
-            put_signed(&mut raw, i64::from(time) - last);
-            last = i64::from(time);
-        }
-        page::seal_packed(kind::COLUMNS, &raw, out)?;
-    }
-    page::seal_packed(
-        kind::PAGES,
-        &encode_pages(Some(slab.number), &slab.pages),
-        out,
-    )?;
-    Ok(())
-}
-
-/// Pages of a slab's values, or of times where no slab is given.
-fn encode_pages(slab: Option<i64>, pages: &[PageRef]) -> Vec<u8> {
-    let mut raw = vec![if slab.is_some() {
-        kind::VALUES
-    } else {
-        kind::TIMES
-    }];
-    put_signed(&mut raw, slab.unwrap_or_default());
-    put_varint(&mut raw, pages.len() as u64);
-    for page in pages {
-        put_varint(&mut raw, page.offset);
-        put_varint(&mut raw, u64::from(page.length));
-        put_varint(&mut raw, u64::from(page.first));
-    }
-    raw
 }
 
 fn encode_times(rows: &[TimeColumn]) -> Vec<u8> {
@@ -228,6 +188,16 @@ fn encode_totals(totals: &Totals) -> Vec<u8> {
     }
     put_signed(&mut raw, totals.mint_ms);
     put_signed(&mut raw, totals.maxt_ms);
+    let more = [
+        totals.histograms,
+        totals.histogram_columns,
+        totals.start_columns,
+        totals.exemplars,
+        totals.exemplar_pieces,
+    ];
+    if more.iter().any(|&count| count > 0) {
+        more.iter().for_each(|&count| put_varint(&mut raw, count));
+    }
     raw
 }
 
@@ -240,6 +210,7 @@ impl Index {
         }
         let totals = Self::totals(bytes)?;
         let mut index = Self::default();
+        let mut slabs = Slabs::default();
         index.series.count = totals.series as usize;
         let mut symbols = Symbols::default();
         let mut rest = &bytes[MAGIC.len()..];
@@ -251,10 +222,11 @@ impl Index {
                 return Err(Error::corrupt("a page follows the end of the index", at));
             }
             ended = kind == kind::END;
-            index.take_page(kind, payload, at, &totals, &mut symbols)?;
+            index.take_page(kind, payload, at, &totals, &mut symbols, &mut slabs)?;
             rest = next;
         }
         index.totals = totals;
+        index.slabs = slabs.0;
         index.symbols = Arc::new(symbols);
         index.check(ended)?;
         index.size_bytes = index.measure();
@@ -286,6 +258,7 @@ impl Index {
         at: u64,
         totals: &Totals,
         symbols: &mut Symbols,
+        slabs: &mut Slabs,
     ) -> Result<()> {
         if kind == kind::SERIES {
             self.series.push(at, payload);
@@ -298,62 +271,32 @@ impl Index {
             kind::POSTINGS => self
                 .postings
                 .push(raw, at, symbols.len(), totals.series as usize),
-            kind::COLUMNS => self.take_columns(&mut cursor, totals),
-            kind::PAGES => self.take_pages(&mut cursor, totals),
+            kind::COLUMNS => slabs.take_columns(&mut cursor, kind::VALUES, totals),
+            kind::HISTOGRAM_COLUMNS => slabs.take_columns(&mut cursor, kind::HISTOGRAMS, totals),
+            kind::STARTS_OF_COLUMNS => slabs.take_starts(&mut cursor, totals),
+            kind::EXEMPLAR_SERIES => self.exemplars.take(&mut cursor, totals),
+            kind::PAGES => self.take_pages(&mut cursor, totals, slabs),
             kind::TIME_COLUMNS => self.take_times(&mut cursor),
             kind::END => Ok(()),
             other => Err(cursor.corrupt(format!("index page of unknown kind {other}"))),
         }
     }
 
-    fn take_columns(&mut self, cursor: &mut Cursor<'_>, totals: &Totals) -> Result<()> {
-        let number = cursor.signed()?;
-        let count = cursor.bounded(cursor.remaining(), "columns of a slab")?;
-        if self.slabs.last().is_none_or(|slab| slab.number < number) {
-            self.slabs.push(Slab {
-                number,
-                ..Slab::default()
-            });
-        }
-        let last = self.slabs.len() - 1;
-        let slab = &mut self.slabs[last];
-        if slab.number != number || !slab.pages.is_empty() {
-            return Err(cursor.corrupt("slabs are not in order"));
-        }
-        let mut id = 0u64;
-        for _ in 0..count {
-            id = id.saturating_add(cursor.varint()?);
-            if id >= totals.series || slab.series.last().is_some_and(|&last| u64::from(last) > id) {
-                return Err(
-                    cursor.corrupt(format!("column of series {id}, {} series", totals.series))
-                );
+    fn take_pages(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        totals: &Totals,
+        slabs: &mut Slabs,
+    ) -> Result<()> {
+        let (kind, slab, pages) = slabs::decode_pages(cursor, totals.data_bytes)?;
+        match kind {
+            kind::VALUES | kind::HISTOGRAMS => {
+                return slabs.take_pages(cursor, kind, slab, pages);
             }
-            slab.series.push(id as u32);
-        }
-        let mut time = 0i64;
-        for _ in 0..count {
-            time = time.wrapping_add(cursor.signed()?);
-            if time < 0 || time as u64 >= totals.time_columns {
-                return Err(
-                    cursor.corrupt(format!("time column {time} of {}", totals.time_columns))
-                );
-            }
-            slab.times.push(time as u32);
-        }
-        cursor.finish()
-    }
-
-    fn take_pages(&mut self, cursor: &mut Cursor<'_>, totals: &Totals) -> Result<()> {
-        let is_values = cursor.u8()? == kind::VALUES;
-        let number = cursor.signed()?;
-        let pages = decode_pages(cursor, totals)?;
-        if !is_values {
-            self.time_pages = pages;
-            return Ok(());
-        }
-        match self.slabs.last_mut() {
-            Some(slab) if slab.number == number && slab.pages.is_empty() => slab.pages = pages,
-            _ => return Err(cursor.corrupt("pages of a slab without columns")),
+            kind::TIMES => self.time_pages = pages,
+            kind::STARTS => self.start_pages = pages,
+            kind::EXEMPLARS => self.exemplars.pages = pages,
+            other => return Err(cursor.corrupt(format!("pages of unknown kind {other}"))),
         }
         Ok(())
     }
@@ -378,20 +321,22 @@ impl Index {
 
     fn check(&self, ended: bool) -> Result<()> {
         let totals = &self.totals;
-        let columns: usize = self.slabs.iter().map(|slab| slab.series.len()).sum();
-        let starts_at_zero = |pages: &[PageRef], columns: usize| {
-            pages.first().is_some_and(|page| page.first == 0) || columns == 0
+        let columns = |kind| -> usize {
+            let columns = |slab: &Slab| slab.columns(kind).series.len();
+            self.slabs.iter().map(columns).sum()
         };
+        let slab_is_complete =
+            |slab: &Slab| slab.floats.is_complete() && slab.histograms.is_complete();
         let complete = ended
             && self.symbols.len() as u64 == totals.symbols
-            && columns as u64 == totals.columns
+            && columns(kind::VALUES) as u64 == totals.columns
+            && columns(kind::HISTOGRAMS) as u64 == totals.histogram_columns
             && self.time_columns.len() as u64 == totals.time_columns
             && self.series.page_count() == self.series.count.div_ceil(PAGE_SERIES)
-            && self
-                .slabs
-                .iter()
-                .all(|slab| starts_at_zero(&slab.pages, slab.series.len()))
-            && starts_at_zero(&self.time_pages, self.time_columns.len());
+            && self.slabs.iter().all(slab_is_complete)
+            && starts_at_zero(&self.time_pages, self.time_columns.len())
+            && starts_at_zero(&self.start_pages, totals.start_columns as usize)
+            && self.exemplars.is_complete(totals);
         if complete {
             Ok(())
         } else {
@@ -400,47 +345,19 @@ impl Index {
     }
 
     fn measure(&self) -> usize {
-        let columns: usize = self
-            .slabs
-            .iter()
-            .map(|slab| slab.series.len() * 8 + slab.pages.len() * 16)
-            .sum();
+        let of_slab = |slab: &Slab| slab.floats.size_bytes() + slab.histograms.size_bytes();
+        let columns: usize = self.slabs.iter().map(of_slab).sum();
         self.symbols.size_bytes()
             + self.series.size_bytes()
             + self.postings.size_bytes()
             + columns
+            + self.exemplars.size_bytes()
             + self.time_columns.len() * size_of::<TimeColumn>()
     }
 }
 
-fn decode_pages(cursor: &mut Cursor<'_>, totals: &Totals) -> Result<Vec<PageRef>> {
-    let count = cursor.bounded(cursor.remaining(), "number of pages")?;
-    let mut pages: Vec<PageRef> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let offset = cursor.varint()?;
-        let length = cursor.bounded(
-            page::HEADER_BYTES + page::PAYLOAD_BYTES_MAX,
-            "length of a page",
-        )? as u32;
-        let first = cursor.bounded(u32::MAX as usize, "first column of a page")? as u32;
-        let ends = offset.checked_add(u64::from(length));
-        if ends.is_none_or(|end| end > totals.data_bytes)
-            || pages.last().is_some_and(|last| last.first >= first)
-        {
-            return Err(cursor.corrupt(format!("page at {offset} of {} bytes", totals.data_bytes)));
-        }
-        pages.push(PageRef {
-            offset,
-            length,
-            first,
-        });
-    }
-    cursor.finish()?;
-    Ok(pages)
-}
-
 fn decode_totals(cursor: &mut Cursor<'_>) -> Result<Totals> {
-    let totals = Totals {
+    let mut totals = Totals {
         series: cursor.bounded(u32::MAX as usize, "number of series")? as u64,
         symbols: cursor.bounded(u32::MAX as usize, "number of symbols")? as u64,
         columns: cursor.varint()?,
@@ -449,7 +366,15 @@ fn decode_totals(cursor: &mut Cursor<'_>) -> Result<Totals> {
         data_bytes: cursor.varint()?,
         mint_ms: cursor.signed()?,
         maxt_ms: cursor.signed()?,
+        ..Totals::default()
     };
+    if cursor.remaining() > 0 {
+        totals.histograms = cursor.varint()?;
+        totals.histogram_columns = cursor.varint()?;
+        totals.start_columns = cursor.bounded(u32::MAX as usize, "number of start columns")? as u64;
+        totals.exemplars = cursor.varint()?;
+        totals.exemplar_pieces = cursor.varint()?;
+    }
     cursor.finish()?;
     Ok(totals)
 }

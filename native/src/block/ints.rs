@@ -6,7 +6,7 @@ use pco::wrapped::{FileCompressor, FileDecompressor};
 use pco::{ChunkConfig, DeltaSpec, ModeSpec};
 
 use crate::block::bytes::{Cursor, put_signed, put_varint, unzigzag, zigzag};
-use crate::block::columns::{COLUMN_SAMPLES_MAX, Encoded};
+use crate::block::columns::Encoded;
 use crate::block::page::compress_default;
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ const RESIDUAL_ZONE: u8 = 3;
 const RESIDUAL_BITS: u8 = 4;
 /// One unaligned load of eight bytes holds any value of so many bits.
 const BITS_MAX: u32 = 56;
-const ORDER_MAX: usize = 2;
+pub const ORDER_MAX: usize = 2;
 
 /// Neighbours in one zstd frame share what they repeat; measured on real scrapes, about a seventh.
 const ZONE_GAIN: (usize, usize) = (7, 8);
@@ -37,14 +37,34 @@ pub fn encode(values: &[i64]) -> Result<Encoded> {
         .min_by_key(|(_, residuals)| varint_cost(residuals))
         .unwrap_or_default();
     let (order, residuals) = best;
-    let zone = encode_zone(values, order, &residuals);
+    encode_residuals(values, order, &residuals, encode_pco, ZONE_GAIN)
+}
+
+/// Encodes integers as they are, which nothing but their distribution makes smaller.
+pub fn encode_plain(values: &[i64]) -> Result<Encoded> {
+    if let Some(line) = encode_line(values) {
+        return Ok(line);
+    }
+    encode_residuals(values, 0, &residual(values, 0), encode_residual_pco, (1, 1))
+}
+
+type Pack = fn(&[i64], usize, &[u64]) -> Result<Encoded>;
+
+fn encode_residuals(
+    values: &[i64],
+    order: usize,
+    residuals: &[u64],
+    pack: Pack,
+    zone_gain: (usize, usize),
+) -> Result<Encoded> {
+    let zone = encode_zone(values, order, residuals);
     if values.len() < PCO_SAMPLES_MIN {
         return Ok(zone);
     }
     let zone_cost =
-        zone.params.len() + compress_default(&zone.zone)?.len() * ZONE_GAIN.0 / ZONE_GAIN.1;
-    let pco = encode_pco(values, order, &residuals)?;
-    if let Some(bits) = encode_bits(values, order, &residuals)
+        zone.params.len() + compress_default(&zone.zone)?.len() * zone_gain.0 / zone_gain.1;
+    let pco = pack(values, order, residuals)?;
+    if let Some(bits) = encode_bits(values, order, residuals)
         && bits.cost() * 16 / 17 < zone_cost.min(pco.cost())
     {
         return Ok(bits);
@@ -124,7 +144,7 @@ fn encode_line(values: &[i64]) -> Option<Encoded> {
 }
 
 /// Zigzag of the order-th difference; the first `order` values are kept as seeds beside it.
-fn residual(values: &[i64], order: usize) -> Vec<u64> {
+pub fn residual(values: &[i64], order: usize) -> Vec<u64> {
     match order {
         0 => values.iter().map(|&value| zigzag(value)).collect(),
         1 => values
@@ -143,7 +163,8 @@ fn residual(values: &[i64], order: usize) -> Vec<u64> {
     }
 }
 
-fn varint_cost(residuals: &[u64]) -> usize {
+/// Bits of the varints, more or less.
+pub fn varint_cost(residuals: &[u64]) -> usize {
     residuals
         .iter()
         .map(|&value| 70 - (value | 1).leading_zeros() as usize)
@@ -236,7 +257,6 @@ pub fn decode(
     body: &[u8],
     at: u64,
 ) -> Result<Vec<i64>> {
-    debug_assert!(count <= COLUMN_SAMPLES_MAX);
     match params.u8()? {
         LINE => {
             let first = params.signed()?;
@@ -324,7 +344,8 @@ fn residuals_of_bits<'a>(
     }))
 }
 
-fn integrate(seeds: &[i64], residuals: impl Iterator<Item = i64>) -> Vec<i64> {
+/// The values of which these are the differences after the seeds.
+pub fn integrate(seeds: &[i64], residuals: impl Iterator<Item = i64>) -> Vec<i64> {
     let mut values = Vec::with_capacity(seeds.len() + residuals.size_hint().0);
     values.extend_from_slice(seeds);
     match *seeds {

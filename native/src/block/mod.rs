@@ -6,16 +6,23 @@
 mod bytes;
 mod columns;
 mod encoder;
+mod exemplar_plan;
+mod exemplars;
 mod floats;
+mod histograms;
 mod index;
 mod ints;
 mod join;
+mod layouts;
 mod merge;
 mod merge_histograms;
 mod page;
+mod plan;
 mod postings;
 mod reader;
 mod series;
+mod shared;
+mod slabs;
 mod strings;
 
 use pyo3::prelude::*;
@@ -24,6 +31,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bytes::crc32c, module)?)?;
     encoder::register(module)?;
     reader::register(module)?;
+    exemplar_plan::register(module)?;
     join::register(module)?;
     merge::register(module)
 }

@@ -16,12 +16,18 @@ pub const ZSTD_LEVEL_INDEX: i32 = 12;
 pub mod kind {
     pub const VALUES: u8 = 1;
     pub const TIMES: u8 = 2;
+    pub const HISTOGRAMS: u8 = 3;
+    pub const STARTS: u8 = 4;
+    pub const EXEMPLARS: u8 = 5;
     pub const SYMBOLS: u8 = 16;
     pub const SERIES: u8 = 17;
     pub const POSTINGS: u8 = 18;
     pub const COLUMNS: u8 = 19;
     pub const PAGES: u8 = 20;
     pub const TIME_COLUMNS: u8 = 21;
+    pub const HISTOGRAM_COLUMNS: u8 = 22;
+    pub const STARTS_OF_COLUMNS: u8 = 23;
+    pub const EXEMPLAR_SERIES: u8 = 24;
     pub const END: u8 = 31;
 }
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,10 @@ from rondel.block import BlockStore, BlockWriter, meta, new_ulid
 from rondel.block.inspect import describe, inspect
 from rondel.block.store import Config
 from rondel.errors import Corruption, InvalidData, Unavailable
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, HistogramSamples, SeriesFrame
+from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets, Matchers
+from rondel.model.merge import MergedStorage
 from rondel.objstore import Bucket, open_bucket
 from rondel.objstore.faulty import FaultyBucket
 from rondel.storage import Select
@@ -251,6 +255,101 @@ def test_inspection_counts_columns_by_codec() -> None:
     codecs = inspect(bucket, block)
     assert {name: one.columns for name, one in codecs.items()} == {"constant": 1, "decimal": 1, "times": 1}
     assert "2 series, 4 samples" in describe(block, codecs)
+
+
+def test_inspection_counts_histograms_starts_and_exemplars() -> None:
+    bucket = open_bucket("memory://")
+    with BlockWriter(bucket, "t", new_ulid(1)) as writer:
+        one = replace(frame({"a": []}), histograms=histograms([1, 2, 4], 7))
+        writer.add(one, exemplar_frame(["a"], [[(1, "x"), (2, "y")]]))
+        block = writer.finish()
+    codecs = inspect(bucket, block)
+    assert {name: (own.columns, own.samples) for name, own in codecs.items()} == {
+        "histogram": (1, 3),
+        "layouts": (1, 0),
+        "times": (1, 3),
+        "starts": (1, 3),
+        "exemplars": (1, 2),
+    }
+    assert "0 samples, 3 histograms, 2 exemplars, 1 columns" in describe(block, codecs)
+
+
+def histograms(times: list[int], start_ms: int = 0) -> HistogramSamples:
+    """Of one series: a bucket that counts the time up."""
+    values = [
+        {"count": time + 1.0, "sum": 0.5, "positive": {2: time + 1.0}, "hint": "not_reset"} for time in times
+    ]
+    starts = np.full(len(times), start_ms, np.int64) if start_ms else None
+    return HistogramSamples(
+        np.array([0, len(times)]), np.array(times, np.int64), Histograms.from_dicts(values), starts
+    )
+
+
+def exemplar_frame(names: list[str], exemplars: list[list[tuple[int, str]]]) -> ExemplarFrame:
+    flat = [one for row in exemplars for one in row]
+    return ExemplarFrame(
+        LabelSets.from_dicts([{"__name__": "up", "instance": name} for name in names]),
+        np.cumsum([0, *map(len, exemplars)], dtype=np.int64),
+        np.array([time for time, _ in flat], np.int64),
+        np.ones(len(flat)),
+        LabelSets.from_dicts([{"trace_id": trace} for _, trace in flat]),
+    )
+
+
+def traces(found: ExemplarFrame) -> dict[str, list[tuple[int, str]]]:
+    bounds = pairwise(found.offsets)
+    return {
+        found.labels[row]["instance"]: [
+            (int(found.timestamps_ms[n]), found.exemplar_labels[n]["trace_id"]) for n in range(*bound)
+        ]
+        for row, bound in enumerate(bounds)
+    }
+
+
+def test_histograms_and_starts_of_overlapping_blocks_are_read_as_one() -> None:
+    bucket = open_bucket("memory://")
+    for number, (times, start_ms) in enumerate([([1, 2, 4], 0), ([2, 3, 4], 9)]):
+        one = replace(frame({"a": [(7, 1.0)]}), histograms=histograms(times, start_ms))
+        block = write(bucket, number + 1, one)
+        assert (block.samples, block.histograms, block.mint_ms, block.maxt_ms) == (1, 3, times[0], 7)
+    selection = BlockStore(bucket).select(Select("t", Matchers([]), *EVER))
+    got = selection.read(0, 1).histograms
+    assert got is not None
+    assert got.timestamps_ms.tolist() == [1, 2, 3, 4]
+    assert got.starts_ms is not None
+    assert got.starts_ms.tolist() == [0, 9, 9, 9]
+    assert [got.values[n]["count"] for n in range(4)] == [2.0, 3.0, 4.0, 5.0]
+    assert [got.values[n]["hint"] for n in range(4)] == ["not_reset", "not_reset", "not_reset", "not_reset"]
+
+
+def test_exemplars_of_all_blocks_are_found_by_matchers_and_time_and_equal_ones_once() -> None:
+    bucket = open_bucket("memory://")
+    series = {"a": [(1, 1.0)], "b": [(1, 1.0)]}
+    for number, of_a in enumerate([[(1, "x"), (2, "y")], [(2, "y"), (2, "z"), (3, "x")]]):
+        with BlockWriter(bucket, "t", new_ulid(number + 1)) as writer:
+            writer.add(frame(series), exemplar_frame(["a", "b"], [of_a, [(9, "b")]]))
+            assert writer.finish().exemplars == len(of_a) + 1
+    store = BlockStore(bucket)
+    everything = [Matchers([("__name__", "=", "up")])]
+    assert traces(store.exemplars("t", everything, *EVER)) == {
+        "a": [(1, "x"), (2, "y"), (2, "z"), (3, "x")],
+        "b": [(9, "b")],
+    }
+    assert traces(store.exemplars("t", everything, 2, 2)) == {"a": [(2, "y"), (2, "z")]}
+    of_b = [Matchers([("instance", "=", "b")]), Matchers([("instance", "=", "c")])]
+    assert traces(store.exemplars("t", of_b, *EVER)) == {"b": [(9, "b")]}
+    merged = MergedStorage([store, store])
+    assert traces(merged.exemplars("t", of_b, *EVER)) == {"b": [(9, "b")]}
+    assert traces(merged.exemplars("t", [], *EVER)) == {}
+
+
+def test_a_block_without_histograms_says_nothing_of_them_and_one_of_before_is_read() -> None:
+    bucket = open_bucket("memory://")
+    block = write(bucket, 1, frame({"a": [(1, 1.0)]}))
+    stored = bucket.get(meta.key("t", block.ulid, meta.META))
+    assert b"histograms" not in stored
+    assert b"exemplars" not in stored
+    assert meta.decode_meta(stored, "t", block.ulid) == block
 
 
 @pytest.mark.parametrize("fail_at", range(1, 6))

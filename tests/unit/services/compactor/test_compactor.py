@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from rondel.block import BlockStore, BlockWriter, Meta, meta, new_ulid
 from rondel.block.store import Config as StoreConfig
 from rondel.errors import Corruption, RondelError, Unavailable
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, HistogramSamples, SeriesFrame
+from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets, Matchers
 from rondel.objstore import Bucket, open_bucket
 from rondel.objstore.faulty import FaultyBucket
@@ -90,6 +91,53 @@ def test_a_round_merges_everything_and_changes_no_answer(kind: str, tmp_path: Pa
         (2, 3, 1),
     ]
     assert {one.ulid for one in announced} == {one.ulid for one in store.blocks("t")}
+
+
+def write_histograms(bucket: Bucket, ulid_ms: int, names: str, times: range) -> Meta:
+    """Series that count the time, each with floats, histograms that have starts, and exemplars."""
+    labels = LabelSets.from_dicts([{"__name__": "m", "i": name} for name in names])
+    n = len(times)
+    offsets = np.arange(len(names) + 1, dtype=np.int64) * n
+    flat = np.tile(np.array(times, np.int64), len(names))
+    values = Histograms.from_dicts(
+        [
+            {"count": time + 1.0, "sum": 1.5, "positive": {time // HOUR: time + 1.0}, "hint": "not_reset"}
+            for time in flat.tolist()
+        ]
+    )
+    histograms = HistogramSamples(offsets, flat, values, np.full(len(flat), 7))
+    frame = SeriesFrame(labels, offsets, flat, flat.astype(float), np.full(len(flat), 7), histograms)
+    traces = LabelSets.from_dicts([{"trace_id": str(time)} for time in flat.tolist()])
+    with BlockWriter(bucket, "t", new_ulid(ulid_ms)) as writer:
+        writer.add(frame, ExemplarFrame(labels, offsets, flat, flat.astype(float), traces))
+        return writer.finish()
+
+
+def test_a_merge_keeps_histograms_starts_and_exemplars() -> None:
+    bucket = open_bucket("memory://")
+    step = 600_000
+    write_histograms(bucket, 1, "ac", range(0, 2 * HOUR, step))
+    write_histograms(bucket, 2, "bc", range(HOUR, 3 * HOUR, step))
+    write_histograms(bucket, 3, "c", range(5 * HOUR, 6 * HOUR, step))
+    assert compactor(bucket).run_once("t").merged == 1
+    store = BlockStore(bucket)
+    (block,) = store.blocks("t")
+    assert (block.samples, block.histograms, block.exemplars) == (48, 48, 48)
+    selection = store.select(Select("t", Matchers([("i", "=", "c")]), -(2**63), 2**63 - 1))
+    frame = selection.read(0, 1)
+    times = [*range(0, 3 * HOUR, step), *range(5 * HOUR, 6 * HOUR, step)]
+    assert frame.histograms is not None
+    assert frame.starts_ms is not None
+    assert frame.histograms.starts_ms is not None
+    values = frame.histograms.values
+    assert frame.timestamps_ms.tolist() == frame.histograms.timestamps_ms.tolist() == times
+    assert frame.starts_ms.tolist() == frame.histograms.starts_ms.tolist() == [7] * len(times)
+    assert values.counts().tolist() == [time + 1.0 for time in times]
+    hints = [values[n]["hint"] for n in range(len(times))]
+    assert [time for time, hint in zip(times, hints) if hint == "unknown"] == [5 * HOUR]
+    exemplars = store.exemplars("t", [Matchers([("i", "=", "c")])], -(2**63), 2**63 - 1)
+    assert exemplars.timestamps_ms.tolist() == times
+    assert [exemplars.exemplar_labels[n]["trace_id"] for n in range(len(times))] == list(map(str, times))
 
 
 def test_the_next_round_has_nothing_to_do() -> None:
