@@ -189,3 +189,5 @@ def _note_samples(cost: NodeCost, samples: Samples) -> None:
     cost.batches += 1
     cost.rows += len(samples.offsets) - 1
     cost.samples += len(samples.values)
+    if samples.histograms is not None:
+        cost.samples += len(samples.histograms.values)
