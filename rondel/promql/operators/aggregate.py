@@ -165,11 +165,11 @@ class CountValues(VectorNode):
 
 def _numbered(cells: HistogramCells) -> tuple[Floats, list[str]]:
     """A number in place of each histogram, equal for equal ones, and the texts that the numbers stand for."""
-    texts = kernel.histogram_texts(cells.flat())
+    cells = cells.compact()
+    texts = kernel.histogram_texts(cells.pool)
     number_of = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    values = np.zeros(cells.index.shape)
-    values[cells.present] = [number_of[text] for text in texts]
-    return values, list(number_of)
+    numbers = np.array([number_of[text] for text in texts], dtype=np.float64)
+    return numbers[cells.index], list(number_of)
 
 
 def _decimal(value: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -156,22 +156,21 @@ class Run:
         return self.selections[key]
 
     @contextmanager
-    def cells(self, rows: int, steps: int) -> Iterator[None]:
-        """Room for a block of results, charged before it is allocated, while the context lasts."""
-        self.control.hold(0, rows * steps * CELL_BYTES)
-        try:
-            yield
-        finally:
-            self.control.release(0, rows * steps * CELL_BYTES)
-
-    @contextmanager
-    def pool(self, block: Block) -> Iterator[None]:
-        """The histograms that an operation made, charged to the query while the context lasts."""
-        size_bytes = 0 if block.histograms is None else self._held(block.histograms)
+    def charged(self, size_bytes: int) -> Iterator[None]:
+        """Bytes that count for the query while the context lasts."""
+        self.control.hold(0, size_bytes)
         try:
             yield
         finally:
             self.control.release(0, size_bytes)
+
+    def cells(self, rows: int, steps: int) -> AbstractContextManager[None]:
+        """Room for a block of results, charged before it is allocated."""
+        return self.charged(rows * steps * CELL_BYTES)
+
+    def pool(self, block: Block) -> AbstractContextManager[None]:
+        """The histograms that an operation made."""
+        return self.charged(0 if block.histograms is None else block.histograms.size_bytes)
 
     @contextmanager
     def whole(self, stream: Stream, steps: int) -> Iterator[Block]:

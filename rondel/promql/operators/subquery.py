@@ -56,9 +56,9 @@ class Subquery(RangeNode):
         # Every operator below has arrays of this many steps: what cannot fit is refused before the first.
         run.control.hold(0, self.child.grid.count * CELL_BYTES)
         stream = self.child.open(run)
-        return RangeStream(stream.labels, stream.drop_name, self._batches(stream))
+        return RangeStream(stream.labels, stream.drop_name, self._batches(run, stream))
 
-    def _batches(self, stream: Stream) -> Iterator[Samples]:
+    def _batches(self, run: Run, stream: Stream) -> Iterator[Samples]:
         times_ms = self.child.grid.times_ms()
         for block in stream.blocks:
             offsets, at_ms = _flat(block.present, times_ms)
@@ -67,7 +67,8 @@ class Subquery(RangeNode):
             if own is not None:
                 # What a hint speaks of may be no step of the subquery, or the same sample at the step before.
                 histograms = HistogramSamples(*_flat(own.present, times_ms), unrelated(own.flat()))
-            yield Samples(offsets, at_ms, block.values[block.present], histograms=histograms)
+            with run.charged(0 if histograms is None else histograms.size_bytes):
+                yield Samples(offsets, at_ms, block.values[block.present], histograms=histograms)
 
 
 def _flat(present: Bools, times_ms: Times) -> tuple[Times, Times]:
