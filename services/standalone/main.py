@@ -204,7 +204,7 @@ class Standalone:
             tenancy=self.config.tenancy.enabled,
             storage=storage,
             metadata=self.head,
-            exemplars=self.head,
+            exemplars=storage,
             engine=Engine(
                 storage,
                 config.engine_options(),
