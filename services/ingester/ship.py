@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from rondel.block.meta import Meta
 from rondel.errors import RondelError, Unavailable
-from rondel.model.frame import SeriesFrame
+from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.runtime import logs
 from rondel.runtime.clock import Clock
 from rondel.runtime.tasks import TaskOwner, in_thread
@@ -38,8 +38,8 @@ _log = logs.get(__name__)
 class BlockSink(Protocol):
     """Takes one block, as `rondel.block.BlockWriter` does."""
 
-    def add(self, frame: SeriesFrame) -> None:
-        """The next series, in block order."""
+    def add(self, frame: SeriesFrame, exemplars: ExemplarFrame | None = None) -> None:
+        """The next series, in block order, and the exemplars of the same series."""
 
     def finish(self) -> Meta:
         """Uploads and verifies; the block is visible to everybody when this returns."""
@@ -237,7 +237,9 @@ class Shipper:
                     raise Unavailable(
                         f"a frozen range of {frozen.tenant.name} was released while it was shipped"
                     )
-                sink.add(SeriesFrame.of(labels.take(rows), arrays))
+                own = labels.take(rows)
+                exemplars = ExemplarFrame(own, *head.frozen_exemplars(refs[rows], frozen.arena))
+                sink.add(SeriesFrame.of(own, arrays), exemplars if len(exemplars.values) else None)
             return sink.finish()
         finally:
             sink.close()

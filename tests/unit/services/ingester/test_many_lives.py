@@ -19,7 +19,7 @@ from services.ingester.config import Config, HeadConfig, ShipConfig, WalConfig
 from services.ingester.push import Ingester
 from services.ingester.ship import BlockSink, Shipper
 from tests.support.disks import FaultyDisk
-from tests.support.ingesters import NOW_MS, Samples, batch, make, samples_of
+from tests.support.ingesters import NOW_MS, Samples, batch, contents_of, make
 from tests.support.sinks import Shelf
 
 SEEDS = 40
@@ -44,8 +44,9 @@ class World:
         self.tried: set[Point] = set()
         self.life = 0
         small = self.choice.random() < 0.5
+        self.mixed = self.choice.random() < 0.7
         self.config = Config(
-            head=HeadConfig(out_of_order_time_window_ms=10**9),
+            head=HeadConfig(out_of_order_time_window_ms=10**9, exemplars_per_series_max=10**6),
             wal=WalConfig(segment_size_bytes_max=300 if small else 1 << 20),
             ship=ShipConfig(range_ms=RANGE_MS, series_per_batch=2),
         )
@@ -94,7 +95,7 @@ class World:
         tenant, points = self._points()
         self.tried.update((tenant, name, time_ms) for name, times in points.items() for time_ms, _ in times)
         try:
-            await ingester.push(tenant, batch(points))
+            await ingester.push(tenant, batch(points, mixed=self.mixed))
         except Unavailable:
             return
         if life == self.life:
@@ -141,16 +142,17 @@ class World:
         self.disk = after
 
     def check(self, ingester: Ingester) -> None:
-        """What a query sees now: heads and blocks."""
-        held: set[Point] = set()
-        for tenant, shelf in self.shelves.items():
-            for found in (samples_of(ingester, tenant), shelf.samples()):
-                for name, points in found.items():
-                    assert all(value == value_at(time_ms) for time_ms, value in points)
-                    held.update((tenant, name, time_ms) for time_ms, _ in points)
-        lost = self.acknowledged - held
-        assert not lost, f"lost in life {self.life}: {sorted(lost)[:3]}"
-        assert held <= self.tried
+        """What a query sees now: heads and blocks, each kind of content by itself."""
+        for kind in ("floats", "starts", "histograms", "exemplars") if self.mixed else ("floats",):
+            held: set[Point] = set()
+            for tenant, shelf in self.shelves.items():
+                for found in (contents_of(ingester, tenant), shelf.contents()):
+                    for name, points in found[kind].items():
+                        assert all(value == value_at(time_ms) for time_ms, value in points)
+                        held.update((tenant, name, time_ms) for time_ms, _ in points)
+            lost = self.acknowledged - held
+            assert not lost, f"{kind} lost in life {self.life}: {sorted(lost)[:3]}"
+            assert held <= self.tried
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+import pytest
 
 from rondel.block.store import BlockStore
 from rondel.block.ulid import new_ulid
@@ -14,26 +14,38 @@ from rondel.model.merge import MergedStorage
 from rondel.objstore.open import open_bucket
 from rondel.runtime.clock import FakeClock
 from rondel.storage import Select
-from services.ingester.config import Config, ShipConfig
+from services.ingester.config import Config, HeadConfig, ShipConfig
 from services.ingester.read import HeadStorage
 from services.ingester.ship import Shipper
-from tests.support.ingesters import EVER, NOW_MS, Samples, batch, make
+from tests.support.ingesters import (
+    EVER,
+    NOW_MS,
+    Contents,
+    Samples,
+    batch,
+    contents,
+    exemplars_by_name,
+    make,
+)
 
-CONFIG = Config(ship=ShipConfig(range_ms=60_000, series_per_batch=3))
+CONFIG = Config(
+    head=HeadConfig(exemplars_per_series_max=1000), ship=ShipConfig(range_ms=60_000, series_per_batch=3)
+)
 
 
-def query(storage: MergedStorage) -> Samples:
-    selection = storage.select(Select("a", Matchers([("job", "=", "test")]), *EVER))
-    frame = selection.read(0, len(selection.labels))
-    split = frame.offsets[1:-1]
-    times, values = np.split(frame.timestamps_ms, split), np.split(frame.values, split)
-    return {
-        frame.labels[index]["__name__"]: list(zip(times[index].tolist(), values[index].tolist(), strict=True))
-        for index in range(len(frame))
-    }
+KINDS = ("floats", "starts", "histograms", "exemplars")
 
 
-async def test_queries_see_the_same_before_and_after_a_ship(tmp_path: Path) -> None:
+def query(storage: MergedStorage) -> Contents:
+    everything = Matchers([("job", "=", "test")])
+    selection = storage.select(Select("a", everything, *EVER))
+    found = contents(selection.read(0, len(selection.labels)))
+    exemplars = storage.exemplars("a", [everything], *EVER)
+    return {**found, "exemplars": exemplars_by_name(exemplars)}
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+async def test_queries_see_the_same_before_and_after_a_ship(tmp_path: Path, mixed: bool) -> None:
     bucket = open_bucket("memory://")
     blocks = BlockStore(bucket)
     ingester = make(tmp_path, CONFIG, clock=FakeClock(NOW_MS + 600_000))
@@ -46,11 +58,13 @@ async def test_queries_see_the_same_before_and_after_a_ship(tmp_path: Path) -> N
         announce=blocks.announce,
         clock=FakeClock(NOW_MS),
     )
-    wanted: Samples = {
+    samples: Samples = {
         f"m{name}": [(NOW_MS + 1000 * step, float(name * step)) for step in range(200)] for name in range(10)
     }
+    wanted = {kind: samples if mixed or kind == "floats" else {} for kind in KINDS}
     for part in (slice(0, 150), slice(170, 200), slice(150, 170)):
-        await ingester.push("a", batch({name: points[part] for name, points in wanted.items()}))
+        part_of = {name: points[part] for name, points in samples.items()}
+        await ingester.push("a", batch(part_of, mixed=mixed))
     assert query(storage) == wanted
     assert await ships.ship_ripe() == 3
     assert query(storage) == wanted
