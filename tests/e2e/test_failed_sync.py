@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Client
-from tests.support.oracle import Oracle
+from tests.support.oracle import ROOM, Oracle
 from tests.support.process import Process, free_port
 from tests.support.servers import rondel
 
@@ -35,7 +35,7 @@ main()
 def test_a_failed_sync_ends_the_process_and_loses_nothing(tmp_path: Path, mode: str) -> None:
     told = Oracle("sync", 20, itertools.count(int(time.time() - 6 * 3600) * 1000, 1000))
     trouble = tmp_path / "trouble"
-    env = {"RONDEL_SELF_SCRAPE__INTERVAL_S": "0", "RONDEL_WAL__SYNC": mode}
+    env = {**ROOM, "RONDEL_SELF_SCRAPE__INTERVAL_S": "0", "RONDEL_WAL__SYNC": mode}
     options = ["standalone", "--data-dir", str(tmp_path / "data"), "--http-listen"]
     port = free_port()
     argv = [sys.executable, "-c", SERVER, str(trouble), *options, f"127.0.0.1:{port}"]

@@ -1,5 +1,7 @@
 """SIGKILL at random moments, over and over: every acknowledged sample is there afterwards, and none is wrong.
 
+So is every native histogram, every exemplar and every start timestamp.
+
 Block ranges are short and blocks are compacted at once, so that kills fall into shipping, uploading,
 compacting and deleting as well as into plain writes. `make torture` does the same for longer.
 """
@@ -18,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Client
-from tests.support.oracle import Oracle
+from tests.support.oracle import ROOM, Oracle
 from tests.support.process import Process
 from tests.support.servers import rondel
 
@@ -28,10 +30,13 @@ ROUNDS = int(os.environ.get("E2E_KILL_ROUNDS", "20"))
 WRITERS = 3
 SERIES_PER_WRITER = 40
 STEP_MS = 1_000
+RECENT_MS = 300_000
+"""of histograms, starts and exemplars so much is looked at between two kills, and everything in the end"""
 LIFE_S = (0.05, 1.2)
 """how long a server lives after it is ready"""
 
 SETTINGS = {
+    **ROOM,
     "RONDEL_SHIP__RANGE_MS": "20s",
     "RONDEL_SHIP__INTERVAL_MS": "100ms",
     "RONDEL_HEAD__OUT_OF_ORDER_TIME_WINDOW_MS": "60s",
@@ -54,7 +59,7 @@ def test_every_acknowledged_sample_survives(tmp_path: Path) -> None:
     halves: set[str] = set()
     for _ in range(ROUNDS):
         with rondel(tmp_path, env=SETTINGS) as server:
-            check_all(server, oracles)
+            check_all(server, oracles, RECENT_MS)
             write_until_killed(server, oracles, choice)
         halves |= half_done(tmp_path)
     with rondel(tmp_path, env=SETTINGS) as server:
@@ -77,10 +82,10 @@ def compacted(directory: Path) -> list[Path]:
     return [meta.parent for meta in metas if len(json.loads(meta.read_bytes())["sources"]) > 1]
 
 
-def check_all(server: Process, oracles: list[Oracle]) -> None:
+def check_all(server: Process, oracles: list[Oracle], recent_ms: int | None = None) -> None:
     with Client(server.port) as client:
         for oracle in oracles:
-            oracle.check(client)
+            oracle.check(client, recent_ms)
 
 
 def write_until_killed(server: Process, oracles: list[Oracle], choice: random.Random) -> None:

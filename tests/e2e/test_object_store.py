@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from rondel.objstore import open_bucket
 from tests.support.client import Client
 from tests.support.cut_proxy import CutProxy
-from tests.support.oracle import METRIC, Oracle
+from tests.support.oracle import METRIC, ROOM, Oracle
 from tests.support.process import free_port
 from tests.support.servers import rondel
 
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.e2e
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 SETTINGS = {
+    **ROOM,
     **CREDENTIALS,
     "RONDEL_SELF_SCRAPE__INTERVAL_S": "0",
     "RONDEL_SHIP__RANGE_MS": "20s",

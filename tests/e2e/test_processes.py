@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Client
-from tests.support.oracle import Oracle
+from tests.support.oracle import ROOM, Oracle
 from tests.support.process import Process, free_port
 from tests.support.servers import RONDEL, rondel
 
 pytestmark = pytest.mark.e2e
 
-QUIET = {"RONDEL_SELF_SCRAPE__INTERVAL_S": "0"}
+QUIET = {**ROOM, "RONDEL_SELF_SCRAPE__INTERVAL_S": "0"}
 ROUNDS = 8
 MERGING = {
     "RONDEL_COMPACTOR__INTERVAL_S": "0.05",

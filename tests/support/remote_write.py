@@ -57,14 +57,16 @@ class Symbols:
 
     def __init__(self, rng: random.Random | None = None) -> None:
         self.texts = [""]
+        self._places = {"": 0}
         self._rng = rng
 
     def ref(self, text: str) -> int:
-        if text not in self.texts:
+        if text not in self._places:
             if self._rng:
                 self.texts += [f"unused {len(self.texts)}"] * self._rng.randint(0, 2)
+            self._places[text] = len(self.texts)
             self.texts.append(text)
-        return self.texts.index(text)
+        return self._places[text]
 
     def refs(self, labels: Iterable[tuple[str, str]]) -> list[int]:
         return [self.ref(text) for label in labels for text in label]
