@@ -45,7 +45,7 @@ LATENCY = "http_request_duration_seconds"
 HISTOGRAM_QUERIES = {
     "p50": f"histogram_quantile(0.5, sum by (le) (rate({LATENCY}_bucket[5m])))",
     "p90 by host": f"histogram_quantile(0.9, sum by (le, instance) (rate({LATENCY}_bucket[5m])))",
-    "p99 of each": f'histogram_quantile(0.99, rate({LATENCY}_bucket{{path="/cart"}}[5m]))',
+    "slow hosts": f'count(histogram_quantile(0.99, rate({LATENCY}_bucket{{path="/cart"}}[5m])) > 0.1)',
     "tail": f"histogram_quantile(0.99, sum by (le, zone) (rate({LATENCY}_bucket[5m])))"
     f" - histogram_quantile(0.5, sum by (le, zone) (rate({LATENCY}_bucket[5m])))",
     "slow share": f'1 - sum by (path) (rate({LATENCY}_bucket{{le="0.25"}}[5m]))'
