@@ -221,6 +221,9 @@ class Histograms:
 
     def counts(self) -> NDArray[np.float64]: ...
     def sums(self) -> NDArray[np.float64]: ...
+    def sample_sizes(self) -> NDArray[np.int64]:
+        """How many float samples each counts for, where queries count samples."""
+
     def schemas(self) -> NDArray[np.int8]:
         """-4 to 8, or -53 for custom buckets."""
 

@@ -35,6 +35,7 @@ from rondel.promql.parser import ParserOptions, parse
 from rondel.promql.plan import Planner, share, unwrap
 from rondel.promql.raw import RawSamples
 from rondel.promql.result import Data, InstantVector, RangeMatrix, Result, ResultKind, Scalar, Text
+from rondel.promql.tally import Tally
 from rondel.promql.trace import Trace, traced
 from rondel.storage import Storage
 
@@ -80,10 +81,21 @@ class Engine:
         )
 
     def instant(
-        self, tenant: str, text: str, time_ms: int, control: Control, *, lookback_ms: int | None = None
+        self,
+        tenant: str,
+        text: str,
+        time_ms: int,
+        control: Control,
+        *,
+        lookback_ms: int | None = None,
+        tally: Tally | None = None,
     ) -> Result:
-        """Evaluates at one time; raises QueryError, and what the storage raises."""
-        return self._execute(self._query(tenant, text, time_ms, time_ms, 0, lookback_ms), control)
+        """Evaluates at one time; raises QueryError, and what the storage raises.
+
+        With a tally, which is new, the answer's statistics have counts of samples by step.
+        """
+        query = self._query(tenant, text, time_ms, time_ms, 0, lookback_ms)
+        return self._execute(query, control, tally=tally)
 
     def range(
         self,
@@ -95,9 +107,11 @@ class Engine:
         control: Control,
         *,
         lookback_ms: int | None = None,
+        tally: Tally | None = None,
     ) -> Result:
-        """Evaluates at every step from start to end, both inclusive; raises as `instant`."""
-        return self._execute(self._query(tenant, text, start_ms, end_ms, step_ms, lookback_ms), control)
+        """Evaluates at every step from start to end, both inclusive; raises and counts as `instant`."""
+        query = self._query(tenant, text, start_ms, end_ms, step_ms, lookback_ms)
+        return self._execute(query, control, tally=tally)
 
     def explain(
         self,
@@ -167,11 +181,14 @@ class Engine:
                 node = planner.vector(expr, query.grid)
         return share(node)
 
-    def _execute(self, query: _Query, control: Control, trace: Trace | None = None) -> Result:
+    def _execute(
+        self, query: _Query, control: Control, trace: Trace | None = None, tally: Tally | None = None
+    ) -> Result:
         began = time.perf_counter()
         expr = self._parse(query)
         annotations = Annotations(query.text)
-        run = Run(self._storage, query.tenant, self.options_of(query.tenant), control, annotations)
+        options = self.options_of(query.tenant)
+        run = Run(self._storage, query.tenant, options, control, annotations, tally=tally)
         control.check()
         literal = unwrap(expr)
         if isinstance(literal, String):
@@ -184,6 +201,8 @@ class Engine:
         control.hold(0, query.grid.count * CELL_BYTES)
         with np.errstate(all="ignore"):
             kind, data = _answer(run, node, query)
+        if tally is not None:
+            run.stats.counts = tally.of(node)
         run.stats.prepare_s = planned - began
         run.stats.eval_s = time.perf_counter() - planned
         run.stats.samples_peak, run.stats.memory_bytes_peak = control.samples_peak, control.memory_bytes_peak
@@ -255,7 +274,7 @@ def _matrix(run: Run, node: VectorNode, grid: Grid) -> RangeMatrix:
 
 def _sort_order(run: Run, labels: LabelSets) -> NDArray[np.int64]:
     began = time.perf_counter()
-    order = labels.sort_order()
+    order = labels.natural_order([], False)
     run.stats.sort_s += time.perf_counter() - began
     return order
 

@@ -12,6 +12,7 @@ __all__ = [
     "EXPERIMENTAL_FUNCTIONS",
     "EXTENDED_RANGE_SELECTORS",
     "FEATURES",
+    "PER_STEP_STATS",
     "START_TIMESTAMPS",
     "EngineOptions",
 ]
@@ -21,10 +22,14 @@ DELAYED_NAME_REMOVAL = "promql-delayed-name-removal"
 EXTENDED_RANGE_SELECTORS = "promql-extended-range-selectors"
 BINOP_FILL = "promql-binop-fill-modifiers"
 START_TIMESTAMPS = "use-start-timestamps"
+PER_STEP_STATS = "promql-per-step-stats"
 FEATURES = frozenset(
-    {EXPERIMENTAL_FUNCTIONS, DELAYED_NAME_REMOVAL, EXTENDED_RANGE_SELECTORS, BINOP_FILL, START_TIMESTAMPS}
+    {
+        *(EXPERIMENTAL_FUNCTIONS, DELAYED_NAME_REMOVAL, EXTENDED_RANGE_SELECTORS, BINOP_FILL),
+        *(START_TIMESTAMPS, PER_STEP_STATS),
+    }
 )
-"""Prometheus' names of the feature flags that change PromQL."""
+"""Prometheus' names of the feature flags that change PromQL, and what its answers say of themselves."""
 
 
 @dataclass(frozen=True, slots=True)

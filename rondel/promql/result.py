@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from rondel.model.frame import SeriesFrame
 from rondel.model.labels import LabelSets
 from rondel.promql.matrix import HistogramCells
+
+if TYPE_CHECKING:
+    from rondel.promql.tally import Counts
 
 __all__ = ["Data", "InstantVector", "QueryStats", "RangeMatrix", "Result", "ResultKind", "Scalar", "Text"]
 
@@ -97,6 +100,8 @@ class QueryStats:
     """putting the answer's series in order"""
     eval_s: float = 0.0
     """everything after planning: select, read and sort included"""
+    counts: Counts | None = None
+    """samples by step, where they were counted"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ def free_port() -> int:
 
 def find_server(name: str) -> str:
     """The path of a real server: from the PATH, or from what `make peers` unpacked."""
-    unpacked = ROOT / ".peers" / "usr" / "bin" / name
+    peers = ROOT / ".peers"
+    folders = {"prometheus-3": peers / "prometheus-3/usr/bin/prometheus"}
+    unpacked = folders.get(name, peers / "usr/bin" / name)
     found = shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
     if found is None:
         raise NotStarted(

@@ -37,13 +37,16 @@ def rondel(
     return Process("rondel", argv, directory, port, env={**compiled, **(env or {})})
 
 
-def prometheus(directory: Path, config: str, *options: str) -> Process:
-    """Debian's Prometheus with a configuration given as text; it also takes remote writes."""
+def prometheus(directory: Path, config: str, *options: str, current: bool = False) -> Process:
+    """Debian's Prometheus with a configuration given as text; it also takes remote writes.
+
+    `current` is the one of Debian's unstable suite, which `fetch-peers prometheus-3` fetches.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "prometheus.yml").write_text(config, encoding="utf-8")
     port = free_port()
     argv = [
-        find_server("prometheus"),
+        find_server("prometheus-3" if current else "prometheus"),
         f"--config.file={directory}/prometheus.yml",
         f"--storage.tsdb.path={directory}/data",
         f"--web.listen-address=127.0.0.1:{port}",

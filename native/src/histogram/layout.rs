@@ -8,6 +8,10 @@ use crate::histogram::FIXED_CELLS;
 /// The schema of histograms whose bucket bounds are listed.
 pub const CUSTOM: i8 = -53;
 
+/// Of a time, and of all in a histogram that is not in a list.
+const HEAD_BYTES: i64 = 176;
+const SAMPLE_BYTES: i64 = 16;
+
 const FINEST: i8 = 8;
 const COARSEST: i8 = -4;
 
@@ -88,10 +92,27 @@ impl Layout {
         FIXED_CELLS + self.positive.len() + self.negative.len()
     }
 
+    /// How many float samples (16 bytes each) one histogram of this layout counts for in the statistics of
+    /// a query: what its bytes were if it had spans of neighbouring buckets, as Prometheus' have.
+    pub fn sample_size(&self) -> i64 {
+        let buckets = self.positive.len() + self.negative.len() + self.bounds.len();
+        let words = buckets + spans(&self.positive) + spans(&self.negative);
+        (HEAD_BYTES + 8 * words as i64) / SAMPLE_BYTES
+    }
+
     /// Heap bytes held.
     pub fn size_bytes(&self) -> usize {
         self.bounds.capacity() * 8 + (self.positive.capacity() + self.negative.capacity()) * 4
     }
+}
+
+/// Runs of neighbouring indexes.
+fn spans(indexes: &[i32]) -> usize {
+    let gaps = indexes
+        .windows(2)
+        .filter(|pair| pair[1] != pair[0] + 1)
+        .count();
+    gaps + usize::from(!indexes.is_empty())
 }
 
 fn invalid(message: impl Into<String>) -> Error {

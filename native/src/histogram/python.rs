@@ -87,6 +87,12 @@ impl Histograms {
         sums.into_pyarray(py)
     }
 
+    /// int64[n]: how many float samples each counts for, where queries count samples.
+    fn sample_sizes<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        let sizes: Vec<i64> = self.iter().map(|view| view.layout.sample_size()).collect();
+        sizes.into_pyarray(py)
+    }
+
     /// int8[n]
     fn schemas<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i8>> {
         let schemas: Vec<i8> = self.iter().map(|view| view.layout.schema).collect();

@@ -53,15 +53,29 @@ impl LabelSets {
     /// labels. Descending reverses both.
     pub fn naturally_ordered(&self, names: &[String], descending: bool) -> Vec<i64> {
         let ranked = self.ranked_pairs(&self.ranks());
+        let set = |index: usize| -> &[u64] {
+            &ranked[self.offsets[index] as usize..self.offsets[index + 1] as usize]
+        };
+        let turned = |order: Ordering| if descending { order.reverse() } else { order };
+        if names.is_empty() {
+            // The first label beside the slice: most sets differ in it, and it costs no look elsewhere.
+            let mut keyed: Vec<(u64, &[u64], i64)> = (0..self.count())
+                .map(|index| {
+                    (
+                        set(index).first().copied().unwrap_or(0),
+                        set(index),
+                        index as i64,
+                    )
+                })
+                .collect();
+            keyed.sort_unstable_by(|left, right| {
+                let order = (left.0, left.1).cmp(&(right.0, right.1));
+                turned(order).then(left.2.cmp(&right.2))
+            });
+            return keyed.into_iter().map(|(_, _, index)| index).collect();
+        }
         let mut keyed: Vec<(Vec<u32>, &[u64], i64)> = (0..self.count())
-            .map(|index| {
-                let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
-                (
-                    Vec::with_capacity(names.len()),
-                    &ranked[range],
-                    index as i64,
-                )
-            })
+            .map(|index| (Vec::with_capacity(names.len()), set(index), index as i64))
             .collect();
         for name in names {
             let (codes, values) = self.column(name);
@@ -70,10 +84,7 @@ impl LabelSets {
                 key.0.push(positions[code as usize]);
             }
         }
-        keyed.sort_by(|left, right| {
-            let order = (&left.0, left.1).cmp(&(&right.0, right.1));
-            if descending { order.reverse() } else { order }
-        });
+        keyed.sort_by(|left, right| turned((&left.0, left.1).cmp(&(&right.0, right.1))));
         keyed.into_iter().map(|(_, _, index)| index).collect()
     }
 }

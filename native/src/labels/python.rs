@@ -52,7 +52,7 @@ impl LabelSets {
         halves(py, py.detach(|| self.match_keys(&[], false)))
     }
 
-    /// int64[n]: the order of blocks and of results: by metric name, then by labels.
+    /// int64[n]: the order of blocks: by metric name, then by labels.
     fn sort_order<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
         py.detach(|| self.ordered()).into_pyarray(py)
     }

@@ -88,7 +88,7 @@ class Info(VectorNode):
         source = Source((*self.matchers, *identifying), mint_ms, maxt_ms)
         selection = source.select(run)
         select = InstantSelect(source, self.grid, self.window, self.lookback_ms, take=Take.TIME)
-        return Stream(selection.labels, keep_flags(selection.labels), select.blocks(run, selection))
+        return Stream(selection.labels, keep_flags(selection.labels), select.blocks(run, selection, self))
 
     def _join(self, run: Run, base: LabelSets, enriched: Bools, info: Stream) -> _Join:
         steps = self.grid.count

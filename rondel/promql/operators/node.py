@@ -30,6 +30,7 @@ from rondel.storage import Costs, Select, Selection, Storage
 
 if TYPE_CHECKING:
     from rondel._native import FrameArrays
+    from rondel.promql.tally import Tally
 
 __all__ = [
     "CELL_BYTES",
@@ -134,6 +135,8 @@ class Run:
     shared: dict[object, StepMatrix] = field(default_factory=dict)
     costs_of: Callable[[object], Costs] | None = None
     """Where the sources of a selection, named by its key, note their costs; None for nowhere."""
+    tally: Tally | None = None
+    """Counts samples by step where that was asked for."""
 
     @property
     def delayed_names(self) -> bool:

@@ -17,6 +17,7 @@ from rondel.promql.hints import untold_resets
 from rondel.promql.matrix import Block, Floats, Grid, HistogramCells
 from rondel.promql.notes import tell_rows
 from rondel.promql.operators.node import (
+    Node,
     RangeNode,
     RangeStream,
     Run,
@@ -117,18 +118,23 @@ class InstantSelect(VectorNode):
     def open(self, run: Run) -> Stream:
         selection = self.source.select(run)
         labels = selection.labels
-        blocks = self._interpolated(run, selection) if self.smoothed else self.blocks(run, selection)
+        blocks = self._interpolated(run, selection) if self.smoothed else self.blocks(run, selection, self)
         if self.take is Take.VALUE:
             return Stream(labels, keep_flags(labels), blocks)
         taken = (Block(block.values, block.filled) for block in blocks)
         return drop_names(run, Stream(labels, keep_flags(labels), taken), self.grid.count)
 
-    def blocks(self, run: Run, selection: Selection) -> Iterator[Block]:
+    def blocks(self, run: Run, selection: Selection, owner: Node) -> Iterator[Block]:
         """Values of the selected series, before anything is done to their names.
 
-        What is taken of a sample that is not its value stands in `values` also where a histogram is.
+        The samples count as those of `owner`, a node of the plan. What is taken of a sample that is not its
+        value stands in `values` also where a histogram is.
         """
-        for samples in self.source.batches(run, selection, self.window.count):
+        batches = self.source.batches(run, selection, self.window.count)
+        if run.tally is not None:
+            sized = self.take is Take.VALUE
+            batches = run.tally.latest(owner, self.window, self.lookback_ms, batches, sized=sized)
+        for samples in batches:
             with run.cells(samples.rows, self.window.count):
                 yield self._block(samples)
 
@@ -157,6 +163,11 @@ class InstantSelect(VectorNode):
         return Block(values, present, HistogramCells(index, pool))
 
     def _interpolated(self, run: Run, selection: Selection) -> Iterator[Block]:
+        blocks = self._lines(run, selection)
+        return blocks if run.tally is None else run.tally.cells(self, self.window, blocks)
+
+    def _lines(self, run: Run, selection: Selection) -> Iterator[Block]:
+        """Values on the lines between samples."""
         at = 0
         for samples in self.source.batches(run, selection, self.window.count):
             with run.cells(samples.rows, self.window.count):
@@ -201,4 +212,6 @@ class RangeSelect(RangeNode):
         selection = self.source.select(run)
         labels = selection.labels
         batches = self.source.batches(run, selection, self.window.count)
+        if run.tally is not None:
+            batches = run.tally.windows(self, self.window, self.range_ms, batches)
         return RangeStream(labels, keep_flags(labels), batches)

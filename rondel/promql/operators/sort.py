@@ -83,6 +83,6 @@ class SortByLabel(VectorNode):
 def _ordered(run: Run, stream: Stream, order: Callable[[StepMatrix], NDArray[np.int64]]) -> Stream:
     matrix = run.matrix(stream, 1)
     matrix = matrix.take(np.flatnonzero(matrix.block.filled[:, 0]))
-    matrix = matrix.take(matrix.labels.sort_order())
+    matrix = matrix.take(matrix.labels.natural_order([], False))
     matrix = matrix.take(order(matrix))
     return Stream(matrix.labels, matrix.drop_name, iter([matrix.block]))

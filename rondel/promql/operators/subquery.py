@@ -56,7 +56,10 @@ class Subquery(RangeNode):
         # Every operator below has arrays of this many steps: what cannot fit is refused before the first.
         run.control.hold(0, self.child.grid.count * CELL_BYTES)
         stream = self.child.open(run)
-        return RangeStream(stream.labels, stream.drop_name, self._batches(run, stream))
+        batches = self._batches(run, stream)
+        if run.tally is not None:
+            batches = run.tally.windows(self, self.window, self.range_ms, batches)
+        return RangeStream(stream.labels, stream.drop_name, batches)
 
     def _batches(self, run: Run, stream: Stream) -> Iterator[Samples]:
         times_ms = self.child.grid.times_ms()

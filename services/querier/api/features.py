@@ -34,7 +34,7 @@ def features(flags: frozenset[str]) -> dict[str, dict[str, bool]]:
             ),
             **dict.fromkeys(("ignoring", "negative_offset", "offset", "on", "subqueries", "without"), True),
             "per_query_lookback_delta": True,
-            "per_step_stats": False,
+            "per_step_stats": options.PER_STEP_STATS in flags,
             "delayed_name_removal": options.DELAYED_NAME_REMOVAL in flags,
             "anchored": extended,
             "smoothed": extended,

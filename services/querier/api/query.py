@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rondel.errors import ParseError
 from rondel.promql import render
 from rondel.promql.control import Control
-from rondel.promql.result import QueryStats, Result
+from rondel.promql.options import PER_STEP_STATS
+from rondel.promql.result import Result
+from rondel.promql.tally import Tally
 from rondel.runtime import envelope
 from rondel.runtime.router import Route, route
 from services.querier.api import asked as queries
 from services.querier.api import params as form
 from services.querier.api.asked import Asked
 from services.querier.api.context import TRUNCATED, Context, answer
+from services.querier.api.stats import rendered
 from services.querier.limit import limited
 from services.querier.querylog import Entry
 
@@ -50,12 +52,13 @@ class _Queries:
         context = self._context
         entry = Entry(kind, tenant, asked.text, asked.start_ms, asked.end_ms, asked.step_ms)
         entry.control = control = context.engine.control(tenant, timeout_s=asked.timeout_s)
+        per_step = PER_STEP_STATS in context.engine.options_of(tenant).features
 
         def work() -> bytes:
             entry.queue_s = queue_s = time.perf_counter() - asked_s
             result, truncated = limited(self._evaluated(tenant, asked, control), asked.limit)
             entry.stats = result.stats
-            stats = _stats(result.stats, queue_s) if asked.stats else None
+            stats = rendered(result.stats, queue_s, asked, per_step=per_step) if asked.stats else None
             warnings = [*result.warnings, TRUNCATED] if truncated else result.warnings
             if asked.stats not in _STATS:
                 warnings = [*warnings, _deprecated(asked.stats)]
@@ -86,35 +89,17 @@ class _Queries:
 
     def _evaluated(self, tenant: str, asked: Asked, control: Control) -> Result:
         engine, lookback_ms = self._context.engine, asked.lookback_ms
+        tally = Tally() if asked.stats else None
         if asked.step_ms == 0:
-            return engine.instant(tenant, asked.text, asked.start_ms, control, lookback_ms=lookback_ms)
+            return engine.instant(
+                tenant, asked.text, asked.start_ms, control, lookback_ms=lookback_ms, tally=tally
+            )
         times = asked.start_ms, asked.end_ms, asked.step_ms
-        return engine.range(tenant, asked.text, *times, control, lookback_ms=lookback_ms)
+        return engine.range(tenant, asked.text, *times, control, lookback_ms=lookback_ms, tally=tally)
 
 
 def _deprecated(stats: str) -> str:
     return (
         f'the value "{stats}" of parameter "stats" is deprecated and will be refused in a later version; '
         'use "true" or "all"'
-    )
-
-
-def _stats(stats: QueryStats, queue_s: float) -> bytes:
-    total_s = stats.prepare_s + stats.eval_s
-    return msgspec.json.encode(
-        {
-            "timings": {
-                "evalTotalTime": total_s,
-                "resultSortTime": stats.sort_s,
-                "queryPreparationTime": stats.prepare_s,
-                "innerEvalTime": stats.eval_s - stats.sort_s,
-                "execQueueTime": queue_s,
-                "execTotalTime": queue_s + total_s,
-            },
-            "samples": {
-                "totalQueryableSamples": stats.samples_read,
-                "samplesRead": stats.samples_read,
-                "peakSamples": stats.samples_peak,
-            },
-        }
     )

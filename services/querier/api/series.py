@@ -53,7 +53,7 @@ class _Series:
             find = partial(context.storage.series, tenant, mint_ms=start_ms, maxt_ms=end_ms, watch=control)
             labels = distinct(_each(control, find, sets))
             control.find(len(labels))
-            order = labels.sort_order()
+            order = labels.natural_order([], False)
             truncated = 0 < limit < len(order)
             shown = labels.take(order[:limit] if truncated else order)
             return envelope.success(render.label_sets(shown), [TRUNCATED] if truncated else ())

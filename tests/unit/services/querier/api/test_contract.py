@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rondel.storage import MetricMetadata
+from services.querier.config import Config
 from tests.support.querier import MemoryStorage, Querier
 
 T0 = 1_700_000_000
@@ -299,8 +300,69 @@ async def test_statistics_come_when_asked_for(querier: Querier) -> None:
     params = {"query": "up", "time": str(T0 + 60), "stats": "all"}
     data = (await get(querier, "query", params))["data"]
     assert list(data) == ["resultType", "result", "stats"]
+    assert set(data["stats"]) == {"timings", "samples", "stages"}
+    assert data["stats"]["samples"] == {"totalQueryableSamples": 3, "samplesRead": 3, "peakSamples": 15}
+    data = (await get(querier, "query", {**params, "stats": "true"}))["data"]
     assert set(data["stats"]) == {"timings", "samples"}
     assert "stats" not in (await get(querier, "query", {"query": "up"}))["data"]
+
+
+async def test_the_stages_of_a_query_have_what_they_took_and_looked_at(querier: Querier) -> None:
+    params = {"query": "up", "time": str(T0 + 60), "stats": "all"}
+    stats = (await get(querier, "query", params))["data"]["stats"]
+    names = ["queue", "prepare", "select", "read", "compute", "sort"]
+    assert [stage["stage"] for stage in stats["stages"]] == names
+    assert all(stage["time"] >= 0 for stage in stats["stages"])
+    assert (stats["stages"][2]["series"], stats["stages"][3]["samples"]) == (3, 15)
+    taken_s = sum(stage["time"] for stage in stats["stages"])
+    assert taken_s == pytest.approx(stats["timings"]["execTotalTime"])
+
+
+async def test_samples_of_each_step_come_with_their_feature_flag(storage: MemoryStorage) -> None:
+    querier = Querier(storage, config=Config(features=("promql-per-step-stats",)))
+    window = {"start": str(T0), "end": f"{T0 + 30.5}", "step": "15.25", "query": "count_over_time(up[30s])"}
+    for stats, shown in (("all", True), ("true", False)):
+        body = await get(querier, "query_range", {**window, "stats": stats})
+        samples = body["data"]["stats"]["samples"]
+        assert ("totalQueryableSamplesPerStep" in samples) == ("samplesReadPerStep" in samples) == shown
+        if shown:
+            steps = [T0, T0 + 15.25, T0 + 30.5]
+            assert samples["totalQueryableSamplesPerStep"] == [[steps[0], 3], [steps[1], 6], [steps[2], 6]]
+            assert samples["samplesReadPerStep"] == [[steps[0], 3], [steps[1], 3], [steps[2], 3]]
+    features = (await get(querier, "features"))["data"]
+    assert features["promql"]["per_step_stats"] is True
+    await querier.close()
+
+
+async def test_the_statistics_of_a_string_are_zero(querier: Querier) -> None:
+    body = await get(querier, "query", {"query": "'text'", "stats": "all"})
+    assert body["data"]["stats"]["samples"]["totalQueryableSamples"] == 0
+
+
+async def test_series_are_in_the_order_of_their_labels_by_the_bytes_of_their_names(
+    querier: Querier, storage: MemoryStorage
+) -> None:
+    """Names that begin with an uppercase letter come before `__name__`, what has no name at all after it."""
+    expected = [
+        {"Zone": "1", "__name__": "b"},
+        {"Zone": "2", "__name__": "a"},
+        {"__address__": "x", "__name__": "c"},
+        {"__name__": "a"},
+        {"__name__": "a", "z": "1"},
+        {"a": "1"},
+    ]
+    for labels in reversed(expected):
+        storage.add({**labels, "order": "1"}, [(T0 * 1000, 1.0)])
+    found = await get(querier, "series", {"match[]": '{order="1"}'})
+    assert [{**one, "order": "1"} for one in expected] == found["data"]
+    window = {"query": '{order="1"}', "start": str(T0), "end": str(T0 + 1), "step": "1"}
+    for path, params in (
+        ("query", {"query": '{order="1"}', "time": str(T0)}),
+        ("query", {"query": '{order="1"}[1m]', "time": str(T0)}),
+        ("query_range", window),
+    ):
+        body = await get(querier, path, params)
+        assert [one["metric"] for one in body["data"]["result"]] == found["data"], (path, params)
 
 
 async def test_other_values_of_stats_are_taken_with_a_warning(querier: Querier) -> None:
