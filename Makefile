@@ -55,7 +55,7 @@ unit: build $(VENV)/.dev ## Only the tests that start no process
 	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
 
 peers: ## Fetch the real servers that tests and benchmarks compare with (Debian packages, unpacked into .peers)
-	@tests/support/fetch-peers prometheus prometheus-3 prometheus-node-exporter victoria-metrics
+	@tests/support/fetch-peers prometheus prometheus-node-exporter victoria-metrics
 
 differential: build $(VENV)/.dev peers ## Many random expressions against a real Prometheus (COUNT=20000 SEED=1)
 	E2E_EXPRESSIONS=$(or $(COUNT),20000) E2E_SEED=$(or $(SEED),1) \

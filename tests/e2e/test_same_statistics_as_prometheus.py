@@ -12,10 +12,18 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
+from tests.support.process import is_installed
 from tests.support.remote_write import WriteRequest, body_of, write_request
 from tests.support.servers import prometheus, rondel
 
-pytestmark = [pytest.mark.e2e, pytest.mark.peer]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.peer,
+    pytest.mark.current_peer,
+    pytest.mark.skipif(
+        not is_installed("prometheus-3"), reason="needs `tests/support/fetch-peers prometheus-3`"
+    ),
+]
 
 FLAGS = "promql-per-step-stats,promql-experimental-functions,native-histograms"
 STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0_0000_0000_0002))[0]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "NotStarted", "Process", "find_server", "free_port"]
+__all__ = ["ROOT", "NotStarted", "Process", "find_server", "free_port", "is_installed"]
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -41,6 +41,14 @@ def find_server(name: str) -> str:
             f"or leave out the tests that need it with `make test PEERS=no`"
         )
     return found
+
+
+def is_installed(name: str) -> bool:
+    """Whether `find_server` finds it."""
+    try:
+        return bool(find_server(name))
+    except NotStarted:
+        return False
 
 
 class Process:
