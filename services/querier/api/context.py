@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,8 +19,8 @@ from rondel.runtime.clock import Clock
 from rondel.storage import ExemplarSource, MetadataSource, Storage
 from services.querier.config import Config
 from services.querier.execute import Executor
-from services.querier.guard import QueryGuard, Watch
-from services.querier.querylog import QueryLog
+from services.querier.guard import QueryGuard
+from services.querier.querylog import Entry, QueryLog
 
 __all__ = ["TRUNCATED", "Context", "answer", "answer_of"]
 
@@ -51,13 +51,48 @@ class Context:
         named = ", ".join(request.headers.getlist(TENANT_HEADER))
         return tenant_of(named, tenancy=self.tenancy)
 
-    def watch(
-        self, tenant: str, text: str, span_ms: int, timeout_s: float
-    ) -> AbstractAsyncContextManager[Watch]:
-        """The guard's watch over a query: raises ExecutionError where it is refused."""
-        query = self.guard.query(tenant, text, span_ms)
-        whole_time = timeout_s >= self.engine.options_of(tenant).timeout_s
-        return self.guard.watch(query, timeout_s, counts_timeouts=whole_time)
+    async def ask(
+        self,
+        request: Request,
+        entry: Entry,
+        control: Control,
+        work: Callable[[], _T],
+        *,
+        timeout_s: float,
+        span_ms: int | None = None,
+        counts_timeouts: bool = True,
+    ) -> _T:
+        """What `work()` answers, run as every query is: under the guard's eyes, in its turn, within its time,
+        cancelled when the client goes away, and logged.
+
+        Raises what `work` raises, ExecutionError where the guard refuses it, and as `Executor.run`. The
+        `span_ms` is for the guard, which otherwise takes that of the entry. `counts_timeouts` is false
+        where it is not the query alone that takes the time.
+        """
+        entry.control = control
+        query = self.guard.query(
+            entry.tenant, entry.text, entry.end_ms - entry.start_ms if span_ms is None else span_ms
+        )
+        whole_time = timeout_s >= self.engine.options_of(entry.tenant).timeout_s
+        asked_s = time.perf_counter()
+        failure: Exception | None = None
+
+        def timed() -> _T:
+            entry.queue_s = time.perf_counter() - asked_s
+            return work()
+
+        try:
+            async with self.guard.watch(
+                query, timeout_s, counts_timeouts=whole_time and counts_timeouts
+            ) as watched:
+                return await self.executor.run(
+                    entry.kind, control, request.receive, watched(timed), timeout_s=timeout_s
+                )
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            self.log.write(entry, request.headers, time.perf_counter() - asked_s, failure)
 
     def remembered(self, tenant: str, text: str, span_ms: int, work: Callable[[], _T]) -> Callable[[], _T]:
         """The work of what is no PromQL under the guard's eyes: raises ExecutionError where it is refused."""

@@ -25,6 +25,7 @@ from services.querier.api.accept import best
 from services.querier.api.asked import Asked
 from services.querier.api.context import Context, answer
 from services.querier.api.params import Params, invalid
+from services.querier.querylog import Entry
 
 __all__ = ["routes"]
 
@@ -52,18 +53,17 @@ class _Explain:
 
         def work() -> bytes:
             run = self._analyzed if analyze else self._planned
-            plan, stats, trace = run(tenant, asked, control)
+            plan, entry.stats, trace = run(tenant, asked, control)
             if shape == "text":
-                return _text(plan, stats, trace)
-            return envelope.success(msgspec.json.encode(_values(asked, plan, stats, trace)))
+                body = _text(plan, entry.stats, trace)
+            else:
+                body = envelope.success(msgspec.json.encode(_values(asked, plan, entry.stats, trace)))
+            entry.size_bytes = len(body)
+            return body
 
+        entry = Entry("explain", tenant, asked.text, asked.start_ms, asked.end_ms, asked.step_ms)
         try:
-            async with context.watch(
-                tenant, asked.text, asked.end_ms - asked.start_ms, asked.timeout_s
-            ) as watched:
-                body = await context.executor.run(
-                    "explain", control, request.receive, watched(work), timeout_s=asked.timeout_s
-                )
+            body = await context.ask(request, entry, control, work, timeout_s=asked.timeout_s)
         except ParseError as error:
             raise invalid("query", error) from error
         return PlainTextResponse(body) if shape == "text" else answer(body)

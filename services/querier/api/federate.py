@@ -25,6 +25,7 @@ from services.querier.api.accept import ranges
 from services.querier.api.context import Context
 from services.querier.api.params import Params
 from services.querier.api.selectors import matcher_sets
+from services.querier.querylog import Entry
 from services.querier.reading import batches
 
 __all__ = ["negotiated", "routes"]
@@ -63,12 +64,16 @@ class _Federate:
         shape = negotiated(", ".join(request.headers.getlist("accept")))
         control = context.engine.control(tenant)
 
-        def work() -> bytes:
-            rows = self._latest(tenant, asked, now_ms, control)
-            return shape.encode(rows, shape.escaping)
+        options = context.engine.options_of(tenant)
+        text = " ".join([request.url.path, *asked.selectors()])
+        entry = Entry("federate", tenant, text, now_ms - options.lookback_ms, now_ms)
 
-        timeout_s = context.engine.options_of(tenant).timeout_s
-        body = await context.executor.run("federate", control, request.receive, work, timeout_s=timeout_s)
+        def work() -> bytes:
+            body = shape.encode(self._latest(tenant, asked, now_ms, control), shape.escaping)
+            entry.size_bytes = len(body)
+            return body
+
+        body = await context.ask(request, entry, control, work, timeout_s=options.timeout_s)
         return Response(body, headers={"content-type": shape.content_type})
 
     def _latest(self, tenant: str, asked: Params, now_ms: int, control: Control) -> Latest:
@@ -77,7 +82,7 @@ class _Federate:
         found = []
         for matchers in matcher_sets(asked, control):
             control.check()
-            found.append(storage.select(Select(tenant, matchers, mint_ms, now_ms)))
+            found.append(storage.select(Select(tenant, matchers, mint_ms, now_ms, watch=control)))
         selection = merge_selections(found)
         control.find(len(selection.labels))
         return Latest.concat([exposition.latest(frame) for frame in batches(selection, control)])

@@ -51,41 +51,31 @@ class _Queries:
         """One call of a worker thread, from the text to the bytes that leave."""
         context = self._context
         entry = Entry(kind, tenant, asked.text, asked.start_ms, asked.end_ms, asked.step_ms)
-        entry.control = control = context.engine.control(tenant, timeout_s=asked.timeout_s)
-        per_step = PER_STEP_STATS in context.engine.options_of(tenant).features
+        control = context.engine.control(tenant, timeout_s=asked.timeout_s)
 
         def work() -> bytes:
-            entry.queue_s = queue_s = time.perf_counter() - asked_s
             result, truncated = limited(self._evaluated(tenant, asked, control), asked.limit)
             entry.stats = result.stats
-            stats = rendered(result.stats, queue_s, asked, per_step=per_step) if asked.stats else None
-            warnings = [*result.warnings, TRUNCATED] if truncated else result.warnings
-            if asked.stats not in _STATS:
-                warnings = [*warnings, _deprecated(asked.stats)]
             began_s = time.perf_counter()
-            body = envelope.success(render.data(result.data, stats), warnings, result.infos)
+            body = self._rendered(tenant, asked, result, entry, truncated=truncated)
             entry.render_s = time.perf_counter() - began_s
+            entry.size_bytes = len(body)
             return body
 
-        asked_s = time.perf_counter()
-        failure: Exception | None = None
         try:
-            async with context.watch(
-                tenant, asked.text, asked.end_ms - asked.start_ms, asked.timeout_s
-            ) as watched:
-                body = await context.executor.run(
-                    kind, control, request.receive, watched(work), timeout_s=asked.timeout_s
-                )
-            entry.size_bytes = len(body)
-            return answer(body)
+            return answer(await context.ask(request, entry, control, work, timeout_s=asked.timeout_s))
         except ParseError as error:
-            failure = error
             raise ParseError(f'invalid parameter "query": {error}') from error
-        except Exception as error:
-            failure = error
-            raise
-        finally:
-            context.log.write(entry, request.headers, time.perf_counter() - asked_s, failure)
+
+    def _rendered(self, tenant: str, asked: Asked, result: Result, entry: Entry, *, truncated: bool) -> bytes:
+        stats = None
+        if asked.stats:
+            per_step = PER_STEP_STATS in self._context.engine.options_of(tenant).features
+            stats = rendered(result.stats, entry.queue_s or 0.0, asked, per_step=per_step)
+        warnings = [*result.warnings, TRUNCATED] if truncated else result.warnings
+        if asked.stats not in _STATS:
+            warnings = [*warnings, _deprecated(asked.stats)]
+        return envelope.success(render.data(result.data, stats), warnings, result.infos)
 
     def _evaluated(self, tenant: str, asked: Asked, control: Control) -> Result:
         engine, lookback_ms = self._context.engine, asked.lookback_ms

@@ -7,8 +7,8 @@ stream, of which one batch of series is in memory at a time, or one message with
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,11 +23,11 @@ from rondel.storage import Select, Selection
 from services.querier.api import params as form
 from services.querier.api.context import Context
 from services.querier.api.stream import Emit, Streamed
+from services.querier.querylog import Entry
 from services.querier.reading import batches, in_order
 
 __all__ = ["routes"]
 
-_T = TypeVar("_T")
 _BODY_BYTES_MAX: Final = 32 << 20
 _FRAME_BYTES_MAX: Final = 1 << 20
 """As Prometheus cuts its frames; a single chunk may be larger."""
@@ -55,40 +55,33 @@ class _Read:
         control = Control(
             timeout_s=timeout_s, memory_bytes_max=options.memory_bytes_max, limits=options.limits
         )
+        entry, span_ms = _entry(tenant, asked)
         if kind == STREAMED_XOR_CHUNKS:
-            return Streamed(
-                context.executor,
-                "read",
+            # How long a stream takes is up to its reader too.
+            run = partial(
+                context.ask,
+                request,
+                entry,
                 control,
-                lambda emit: self._remembered(
-                    tenant, asked, lambda: self._stream(tenant, asked, control, emit)
-                )(),
                 timeout_s=timeout_s,
-                media_type=_STREAM,
+                span_ms=span_ms,
+                counts_timeouts=False,
             )
-        answer = await context.executor.run(
-            "read",
-            control,
-            request.receive,
-            self._remembered(tenant, asked, lambda: self._samples(tenant, asked, control)),
-            timeout_s=timeout_s,
-        )
+            return Streamed(run, partial(self._stream, asked, entry, control), media_type=_STREAM)
+        work = partial(self._samples, asked, entry, control)
+        answer = await context.ask(request, entry, control, work, timeout_s=timeout_s, span_ms=span_ms)
         return Response(answer, media_type=_MESSAGE, headers={"content-encoding": "snappy"})
 
-    def _remembered(self, tenant: str, asked: ReadRequest, work: Callable[[], _T]) -> Callable[[], _T]:
-        text = " ".join(
-            ["read", *(f"{name}{op}{value}" for one in asked.queries for name, op, value in one.matchers)]
-        )
-        span_ms = max((one.maxt_ms - one.mint_ms for one in asked.queries), default=0)
-        return self._context.remembered(tenant, text, span_ms, work)
-
-    def _stream(self, tenant: str, asked: ReadRequest, control: Control, emit: Emit) -> None:
+    def _stream(self, asked: ReadRequest, entry: Entry, control: Control, emit: Emit) -> None:
         for index, query in enumerate(asked.queries):
-            for frame in batches(in_order(self._select(tenant, query, control)), control):
-                emit(remote_read.chunked(frame, index, _FRAME_BYTES_MAX))
+            for frame in batches(in_order(self._select(entry.tenant, query, control)), control):
+                part = remote_read.chunked(frame, index, _FRAME_BYTES_MAX)
+                emit(part)
+                entry.size_bytes += len(part)
 
-    def _samples(self, tenant: str, asked: ReadRequest, control: Control) -> bytes:
+    def _samples(self, asked: ReadRequest, entry: Entry, control: Control) -> bytes:
         """All in memory, which the query's budget bounds: parts are held to the end."""
+        tenant = entry.tenant
         results, samples_max = [], self._context.engine.options_of(tenant).samples_max
         samples = 0
         for query in asked.queries:
@@ -101,7 +94,9 @@ class _Read:
                 control.hold(0, 2 * len(part))  # once by itself, once in the message
                 parts.append(part)
             results.append(parts)
-        return remote_read.response(results)
+        body = remote_read.response(results)
+        entry.size_bytes = len(body)
+        return body
 
     def _select(self, tenant: str, query: ReadQuery, control: Control) -> Selection:
         control.check()
@@ -110,6 +105,15 @@ class _Read:
         selection = self._context.storage.select(request)
         control.find(len(selection.labels))
         return selection
+
+
+def _entry(tenant: str, asked: ReadRequest) -> tuple[Entry, int]:
+    """What the query log and the guard know of it, and the widest span of its queries."""
+    matchers = (f"{name}{op}{value}" for one in asked.queries for name, op, value in one.matchers)
+    start_ms = min((one.mint_ms for one in asked.queries), default=0)
+    end_ms = max((one.maxt_ms for one in asked.queries), default=0)
+    span_ms = max((one.maxt_ms - one.mint_ms for one in asked.queries), default=0)
+    return Entry("read", tenant, " ".join(["read", *matchers]), start_ms, end_ms), span_ms
 
 
 def _negotiated(accepted: list[int]) -> int:

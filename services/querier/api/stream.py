@@ -8,53 +8,42 @@ connection is cut, because an answer that ends early must not look complete.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import concurrent.futures
+import threading
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rondel.errors import QueryCanceled
-from rondel.promql.control import Control
-from services.querier.execute import Executor
 
 __all__ = ["Emit", "Streamed"]
 
 Emit: TypeAlias = Callable[[bytes], None]
-"""Called by the worker thread with one part of the body; returns when the part has left."""
+"""Called by the worker thread with one part of the body; returns when the part has left. Raises
+QueryCanceled once the answer is given up."""
 
 
 class Streamed(Response):
-    """Runs `work` under the executor's limits when the response is sent."""
+    """Has `run` call the work in a worker thread when the response is sent."""
 
     def __init__(
         self,
-        executor: Executor,
-        kind: str,
-        control: Control,
+        run: Callable[[Callable[[], None]], Awaitable[None]],
         work: Callable[[Emit], None],
         *,
-        timeout_s: float,
         media_type: str,
     ) -> None:
         super().__init__(media_type=media_type)
         del self.headers["content-length"]
-        self._executor = executor
-        self._kind = kind
-        self._control = control
+        self._run = run
         self._work = work
-        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = _Parts(send, self.raw_headers)
         try:
-            await self._executor.run(
-                self._kind,
-                self._control,
-                receive,
-                lambda: self._work(parts.emit),
-                timeout_s=self._timeout_s,
-            )
+            await self._run(lambda: self._work(parts.emit))
             await parts.send(b"", more=False)
         finally:
             parts.close()
@@ -68,20 +57,32 @@ class _Parts:
         self._headers = headers
         self._loop = asyncio.get_running_loop()
         self._started = False
+        self._lock = threading.Lock()
         self._closed = False
+        self._leaving: concurrent.futures.Future[None] | None = None
 
     def emit(self, part: bytes) -> None:
         """Called in the thread."""
-        if part:
-            asyncio.run_coroutine_threadsafe(self.send(part), self._loop).result()
+        if not part:
+            return
+        with self._lock:
+            if self._closed:  # the answer was given up while the thread worked on
+                raise QueryCanceled("query was canceled in query execution")
+            self._leaving = leaving = asyncio.run_coroutine_threadsafe(self.send(part), self._loop)
+        try:
+            leaving.result()
+        except concurrent.futures.CancelledError as error:
+            raise QueryCanceled("query was canceled while its answer was sent") from error
 
     async def send(self, part: bytes, *, more: bool = True) -> None:
-        if self._closed:  # the answer was given up while the thread worked on
-            raise QueryCanceled("query was canceled in query execution")
         if not self._started:
             self._started = True
             await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await self._send({"type": "http.response.body", "body": part, "more_body": more})
 
     def close(self) -> None:
-        self._closed = True
+        """No part leaves from here on, and a thread that waits for one waits no longer."""
+        with self._lock:
+            self._closed = True
+        if self._leaving is not None:
+            self._leaving.cancel()
