@@ -93,10 +93,12 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
-    /// Whether the series has a sample of any kind.
+    /// Whether the series has nothing to store.
     #[inline]
-    pub fn has_samples(&self) -> bool {
-        !self.batch.open_samples().is_empty() || !self.histograms.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.batch.open_samples().is_empty()
+            && self.histograms.is_empty()
+            && self.exemplars.is_empty()
     }
 
     /// The fingerprint of the collected labels, or the series is recorded as left out.

@@ -180,7 +180,7 @@ impl<'a> Walk2<'a> {
                 fingerprint
             }
         };
-        if !self.assembly.has_samples() {
+        if self.assembly.is_empty() {
             self.refuse_empty(refs);
             return Ok(());
         }
@@ -328,7 +328,7 @@ impl<'a> Walk2<'a> {
         let Some(fingerprint) = self.assembly.judge(count / 2) else {
             return Ok(());
         };
-        if !self.assembly.has_samples() {
+        if self.assembly.is_empty() {
             self.refuse_empty(Span::EMPTY);
             return Ok(());
         }
@@ -382,7 +382,7 @@ impl<'a> Walk2<'a> {
         let name = crate::write::labels::quote(name.unwrap_or_default());
         self.assembly.refuse_series(Verdict {
             id: "series-without-samples",
-            message: format!("series has neither samples nor histograms: {name}"),
+            message: format!("series has neither samples nor histograms nor exemplars: {name}"),
         });
     }
 }

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rmetrics.proto\x12\x14io.prometheus.client\"(\n\tLabelPair\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x18\n\x07Untyped\x12\r\n\x05value\x18\x01 \x01(\x01\"\xd5\x02\n\tHistogram\x12\x12\n\nsample_sum\x18\x02 \x01(\x01\x12,\n\x06\x62ucket\x18\x03 \x03(\x0b\x32\x1c.io.prometheus.client.Bucket\x12\x1a\n\x12sample_count_float\x18\x04 \x01(\x01\x12\x0e\n\x06schema\x18\x05 \x01(\x11\x12\x16\n\x0ezero_threshold\x18\x06 \x01(\x01\x12\x18\n\x10zero_count_float\x18\x08 \x01(\x01\x12\x37\n\rnegative_span\x18\t \x03(\x0b\x32 .io.prometheus.client.BucketSpan\x12\x1a\n\x0enegative_count\x18\x0b \x03(\x01\x42\x02\x10\x01\x12\x37\n\rpositive_span\x18\x0c \x03(\x0b\x32 .io.prometheus.client.BucketSpan\x12\x1a\n\x0epositive_count\x18\x0e \x03(\x01\x42\x02\x10\x01\"=\n\x06\x42ucket\x12\x13\n\x0bupper_bound\x18\x02 \x01(\x01\x12\x1e\n\x16\x63umulative_count_float\x18\x04 \x01(\x01\",\n\nBucketSpan\x12\x0e\n\x06offset\x18\x01 \x01(\x11\x12\x0e\n\x06length\x18\x02 \x01(\r\"\xb2\x01\n\x06Metric\x12.\n\x05label\x18\x01 \x03(\x0b\x32\x1f.io.prometheus.client.LabelPair\x12.\n\x07untyped\x18\x05 \x01(\x0b\x32\x1d.io.prometheus.client.Untyped\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x12\x32\n\thistogram\x18\x07 \x01(\x0b\x32\x1f.io.prometheus.client.Histogram\"z\n\x0cMetricFamily\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x04type\x18\x03 \x01(\x0e\x32 .io.prometheus.client.MetricType\x12,\n\x06metric\x18\x04 \x03(\x0b\x32\x1c.io.prometheus.client.Metric*b\n\nMetricType\x12\x0b\n\x07\x43OUNTER\x10\x00\x12\t\n\x05GAUGE\x10\x01\x12\x0b\n\x07SUMMARY\x10\x02\x12\x0b\n\x07UNTYPED\x10\x03\x12\r\n\tHISTOGRAM\x10\x04\x12\x13\n\x0fGAUGE_HISTOGRAM\x10\x05')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rmetrics.proto\x12\x14io.prometheus.client\x1a\x1fgoogle/protobuf/timestamp.proto\"(\n\tLabelPair\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"x\n\x08\x45xemplar\x12.\n\x05label\x18\x01 \x03(\x0b\x32\x1f.io.prometheus.client.LabelPair\x12\r\n\x05value\x18\x02 \x01(\x01\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x07\x43ounter\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x30\n\x08\x65xemplar\x18\x02 \x01(\x0b\x32\x1e.io.prometheus.client.Exemplar\x12\x35\n\x11\x63reated_timestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x18\n\x07Untyped\x12\r\n\x05value\x18\x01 \x01(\x01\"\x99\x04\n\tHistogram\x12\x14\n\x0csample_count\x18\x01 \x01(\x04\x12\x12\n\nsample_sum\x18\x02 \x01(\x01\x12,\n\x06\x62ucket\x18\x03 \x03(\x0b\x32\x1c.io.prometheus.client.Bucket\x12\x1a\n\x12sample_count_float\x18\x04 \x01(\x01\x12\x0e\n\x06schema\x18\x05 \x01(\x11\x12\x16\n\x0ezero_threshold\x18\x06 \x01(\x01\x12\x12\n\nzero_count\x18\x07 \x01(\x04\x12\x18\n\x10zero_count_float\x18\x08 \x01(\x01\x12\x37\n\rnegative_span\x18\t \x03(\x0b\x32 .io.prometheus.client.BucketSpan\x12\x16\n\x0enegative_delta\x18\n \x03(\x12\x12\x1a\n\x0enegative_count\x18\x0b \x03(\x01\x42\x02\x10\x01\x12\x37\n\rpositive_span\x18\x0c \x03(\x0b\x32 .io.prometheus.client.BucketSpan\x12\x16\n\x0epositive_delta\x18\r \x03(\x12\x12\x1a\n\x0epositive_count\x18\x0e \x03(\x01\x42\x02\x10\x01\x12\x35\n\x11\x63reated_timestamp\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\texemplars\x18\x10 \x03(\x0b\x32\x1e.io.prometheus.client.Exemplar\"\x89\x01\n\x06\x42ucket\x12\x18\n\x10\x63umulative_count\x18\x01 \x01(\x04\x12\x13\n\x0bupper_bound\x18\x02 \x01(\x01\x12\x30\n\x08\x65xemplar\x18\x03 \x01(\x0b\x32\x1e.io.prometheus.client.Exemplar\x12\x1e\n\x16\x63umulative_count_float\x18\x04 \x01(\x01\",\n\nBucketSpan\x12\x0e\n\x06offset\x18\x01 \x01(\x11\x12\x0e\n\x06length\x18\x02 \x01(\r\"\xe2\x01\n\x06Metric\x12.\n\x05label\x18\x01 \x03(\x0b\x32\x1f.io.prometheus.client.LabelPair\x12.\n\x07\x63ounter\x18\x03 \x01(\x0b\x32\x1d.io.prometheus.client.Counter\x12.\n\x07untyped\x18\x05 \x01(\x0b\x32\x1d.io.prometheus.client.Untyped\x12\x14\n\x0ctimestamp_ms\x18\x06 \x01(\x03\x12\x32\n\thistogram\x18\x07 \x01(\x0b\x32\x1f.io.prometheus.client.Histogram\"z\n\x0cMetricFamily\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x04type\x18\x03 \x01(\x0e\x32 .io.prometheus.client.MetricType\x12,\n\x06metric\x18\x04 \x03(\x0b\x32\x1c.io.prometheus.client.Metric*b\n\nMetricType\x12\x0b\n\x07\x43OUNTER\x10\x00\x12\t\n\x05GAUGE\x10\x01\x12\x0b\n\x07SUMMARY\x10\x02\x12\x0b\n\x07UNTYPED\x10\x03\x12\r\n\tHISTOGRAM\x10\x04\x12\x13\n\x0fGAUGE_HISTOGRAM\x10\x05')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +36,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HISTOGRAM'].fields_by_name['negative_count']._serialized_options = b'\020\001'
   _globals['_HISTOGRAM'].fields_by_name['positive_count']._loaded_options = None
   _globals['_HISTOGRAM'].fields_by_name['positive_count']._serialized_options = b'\020\001'
-  _globals['_METRICTYPE']._serialized_start=865
-  _globals['_METRICTYPE']._serialized_end=963
-  _globals['_LABELPAIR']._serialized_start=39
-  _globals['_LABELPAIR']._serialized_end=79
-  _globals['_UNTYPED']._serialized_start=81
-  _globals['_UNTYPED']._serialized_end=105
-  _globals['_HISTOGRAM']._serialized_start=108
-  _globals['_HISTOGRAM']._serialized_end=449
-  _globals['_BUCKET']._serialized_start=451
-  _globals['_BUCKET']._serialized_end=512
-  _globals['_BUCKETSPAN']._serialized_start=514
-  _globals['_BUCKETSPAN']._serialized_end=558
-  _globals['_METRIC']._serialized_start=561
-  _globals['_METRIC']._serialized_end=739
-  _globals['_METRICFAMILY']._serialized_start=741
-  _globals['_METRICFAMILY']._serialized_end=863
+  _globals['_METRICTYPE']._serialized_start=1473
+  _globals['_METRICTYPE']._serialized_end=1571
+  _globals['_LABELPAIR']._serialized_start=72
+  _globals['_LABELPAIR']._serialized_end=112
+  _globals['_EXEMPLAR']._serialized_start=114
+  _globals['_EXEMPLAR']._serialized_end=234
+  _globals['_COUNTER']._serialized_start=237
+  _globals['_COUNTER']._serialized_end=366
+  _globals['_UNTYPED']._serialized_start=368
+  _globals['_UNTYPED']._serialized_end=392
+  _globals['_HISTOGRAM']._serialized_start=395
+  _globals['_HISTOGRAM']._serialized_end=932
+  _globals['_BUCKET']._serialized_start=935
+  _globals['_BUCKET']._serialized_end=1072
+  _globals['_BUCKETSPAN']._serialized_start=1074
+  _globals['_BUCKETSPAN']._serialized_end=1118
+  _globals['_METRIC']._serialized_start=1121
+  _globals['_METRIC']._serialized_end=1347
+  _globals['_METRICFAMILY']._serialized_start=1349
+  _globals['_METRICFAMILY']._serialized_end=1471
 # @@protoc_insertion_point(module_scope)

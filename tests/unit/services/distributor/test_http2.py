@@ -289,20 +289,27 @@ async def test_series_of_a_histogram_describe_their_family() -> None:
     assert set(bench.ingester.pushed[0][1].metadata()) == {("took_seconds", "histogram", "", "")}
 
 
-@pytest.mark.parametrize("carries", ["metadata", "exemplar", "nothing"])
+@pytest.mark.parametrize("carries", ["metadata", "nothing"])
 async def test_a_series_without_samples_is_400_as_with_prometheus(carries: str) -> None:
     bench = Bench()
     sender = Sender()
     one = sender.series()
     if carries == "metadata":
         one.metadata.type = 1
-    if carries == "exemplar":
-        one.exemplars.add(timestamp=NOW_MS, value=1.0)
     sender.series([*LABELS, ("n", "good")], 1.0)
     answer = await sender.send(bench)
     assert (answer.status, written(answer)) == (400, ["1", "0", "0"])
     assert "(err-rondel-series-without-samples)" in answer.text
     assert len(bench.ingester.pushed[0][1]) == 1
+
+
+async def test_exemplars_may_come_in_a_series_of_their_own_as_prometheus_sends_them() -> None:
+    bench = Bench()
+    sender = Sender()
+    sender.series(LABELS, 1.0)
+    sender.series(LABELS).exemplars.add(timestamp=NOW_MS, value=1.0)
+    answer = await sender.send(bench)
+    assert (answer.status, written(answer)) == (204, ["1", "0", "1"])
 
 
 async def test_a_batch_of_fifty_series_with_everything_is_written() -> None:
