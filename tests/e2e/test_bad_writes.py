@@ -198,7 +198,7 @@ def test_metadata_alone_is_accepted_and_kept(client: Client) -> None:
     ("headers", "status"),
     [
         ({"Content-Type": "application/json"}, 415),
-        ({"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}, 415),
+        ({"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v3.Request"}, 415),
         ({"Content-Encoding": "gzip"}, 415),
         ({"Content-Encoding": "zstd"}, 415),
         ({"Content-Type": "application/x-protobuf; proto=prometheus.WriteRequest"}, 204),
