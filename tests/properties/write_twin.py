@@ -119,7 +119,7 @@ def twin_v2(request: Any) -> Outcome:
     for series in request.timeseries:
         labels = _resolve(series.labels_refs, request.symbols)
         verdict = "label-refs-invalid" if labels is None else _label_verdict(labels)
-        if not verdict and not series.samples and not series.histograms:
+        if not verdict and not (series.samples or series.histograms or series.exemplars):
             verdict = "series-without-samples"
         if verdict or labels is None:
             _leave_out(outcome, verdict or "", series)
