@@ -13,6 +13,7 @@ __all__ = [
     "EXTENDED_RANGE_SELECTORS",
     "FEATURES",
     "PER_STEP_STATS",
+    "SEARCH_API",
     "START_TIMESTAMPS",
     "EngineOptions",
 ]
@@ -23,13 +24,14 @@ EXTENDED_RANGE_SELECTORS = "promql-extended-range-selectors"
 BINOP_FILL = "promql-binop-fill-modifiers"
 START_TIMESTAMPS = "use-start-timestamps"
 PER_STEP_STATS = "promql-per-step-stats"
+SEARCH_API = "search-api"
 FEATURES = frozenset(
     {
         *(EXPERIMENTAL_FUNCTIONS, DELAYED_NAME_REMOVAL, EXTENDED_RANGE_SELECTORS, BINOP_FILL),
-        *(START_TIMESTAMPS, PER_STEP_STATS),
+        *(START_TIMESTAMPS, PER_STEP_STATS, SEARCH_API),
     }
 )
-"""Prometheus' names of the feature flags that change PromQL, and what its answers say of themselves."""
+"""Prometheus' names of the feature flags of what can be asked, and of what answers say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from services.querier.api import (
     refused,
     remote,
     rules,
+    search,
     selfmetrics,
     series,
     status,
@@ -35,6 +36,7 @@ def mount(router: Router, context: Context, facts: Facts) -> None:
     routes: list[Route] = [
         *query.routes(context),
         *series.routes(context),
+        *search.routes(context),
         *metadata.routes(context),
         *remote.routes(context),
         *rules.routes(context),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from rondel.errors import InvalidData, ParseError
 from rondel.model.labels import Matchers
 from rondel.promql.control import Control
 from rondel.promql.parser import parse_matchers
 from services.querier.api.params import Params, invalid
 
-__all__ = ["matcher_sets"]
+__all__ = ["each_selector", "matcher_sets"]
+
+_T = TypeVar("_T")
 
 
 def matcher_sets(asked: Params, control: Control) -> list[Matchers]:
@@ -22,6 +27,15 @@ def matcher_sets(asked: Params, control: Control) -> list[Matchers]:
         control.check()
         sets.append(_compiled(text))
     return sets
+
+
+def each_selector(control: Control, find: Callable[[list[Matchers]], _T], sets: list[Matchers]) -> list[_T]:
+    """What `find` answers for each selector alone, so that a client's going is seen between two of them."""
+    found = []
+    for selector in [[one] for one in sets] or [[]]:
+        control.check()
+        found.append(find(selector))
+    return found
 
 
 def _compiled(text: str) -> Matchers:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rondel.errors import InvalidData
-from rondel.model.labels import Matchers
 from rondel.model.merge import distinct
 from rondel.promql import render
 from rondel.promql.control import Control
@@ -20,12 +17,10 @@ from services.querier.api import params as form
 from services.querier.api.context import TRUNCATED, Context, answer
 from services.querier.api.escaping import unescaped
 from services.querier.api.params import Params, invalid
-from services.querier.api.selectors import matcher_sets
+from services.querier.api.selectors import each_selector, matcher_sets
 from services.querier.api.times import TIME_MAX_MS, TIME_MIN_MS
 
 __all__ = ["routes"]
-
-_T = TypeVar("_T")
 
 
 def routes(context: Context) -> list[Route]:
@@ -51,7 +46,7 @@ class _Series:
         def work(control: Control) -> bytes:
             sets = matcher_sets(asked, control)
             find = partial(context.storage.series, tenant, mint_ms=start_ms, maxt_ms=end_ms, watch=control)
-            labels = distinct(_each(control, find, sets))
+            labels = distinct(each_selector(control, find, sets))
             control.find(len(labels))
             order = labels.natural_order([], False)
             truncated = 0 < limit < len(order)
@@ -74,7 +69,7 @@ class _Series:
             find = partial(
                 context.storage.label_names, tenant, mint_ms=start_ms, maxt_ms=end_ms, watch=control
             )
-            return _listed(_each(control, find, sets), limit)
+            return _listed(each_selector(control, find, sets), limit)
 
         return answer(
             await context.look_up(
@@ -93,7 +88,7 @@ class _Series:
             find = partial(
                 context.storage.label_values, tenant, name, mint_ms=start_ms, maxt_ms=end_ms, watch=control
             )
-            return _listed(_each(control, find, sets), limit)
+            return _listed(each_selector(control, find, sets), limit)
 
         return answer(
             await context.look_up(
@@ -107,15 +102,6 @@ def _range(asked: Params) -> tuple[int, int]:
     if end_ms < start_ms:
         raise invalid("end", "end timestamp must not be before start time")
     return start_ms, end_ms
-
-
-def _each(control: Control, find: Callable[[list[Matchers]], _T], sets: list[Matchers]) -> list[_T]:
-    """What `find` answers for each selector alone, so that a client's going is seen between two of them."""
-    found = []
-    for selector in [[one] for one in sets] or [[]]:
-        control.check()
-        found.append(find(selector))
-    return found
 
 
 def _listed(parts: list[list[str]], limit: int) -> bytes:
