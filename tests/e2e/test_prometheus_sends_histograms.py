@@ -63,6 +63,9 @@ SAME_SINCE_3 = (
 )
 
 
+METRICS = ("latency_seconds", "queue_seconds", "waiting_seconds", ENDING)
+
+
 @dataclass(frozen=True)
 class Scene:
     """Everything was sent; `end_s` is a time shortly after the last sample that both have."""
@@ -144,7 +147,7 @@ def test_every_sample_of_every_series_arrived(scene: Scene) -> None:
         assert sum("histograms" in row for row in own) >= 3
 
 
-@pytest.mark.parametrize("metric", ["latency_seconds", "queue_seconds", "waiting_seconds", ENDING])
+@pytest.mark.parametrize("metric", METRICS)
 def test_queries_of_histograms_agree(scene: Scene, metric: str) -> None:
     expressions = (*SAME_IN_ALL_VERSIONS, *(SAME_SINCE_3 if scene.is_current else ()))
     times = (scene.end_s, scene.end_s - 3 * INTERVAL_S, scene.end_s - SCRAPES // 2 * INTERVAL_S)
@@ -166,18 +169,18 @@ def test_exemplars_come_back(scene: Scene) -> None:
     )
 
 
-def _exemplars(client: Client, window: dict[str, Any]) -> set[tuple[str, ...]]:
+def _exemplars(client: Client, window: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = client.data("/api/v1/query_exemplars", window)
-    return {
+    return sorted(
         (
             str(sorted(row["seriesLabels"].items())),
-            str(one["labels"]),
+            str(sorted(one["labels"].items())),
             str(float(one["value"])),
             one["timestamp"],
         )
         for row in rows
         for one in row["exemplars"]
-    }
+    )
 
 
 def test_the_sender_counts_no_failure_and_the_receiver_leaves_nothing_out(scene: Scene) -> None:
@@ -202,3 +205,13 @@ def _metrics(text: str, prefix: str) -> dict[str, float]:
             name = line.partition("{")[0].partition(" ")[0]
             found[name] = found.get(name, 0) + float(line.rsplit(" ", 1)[1])
     return found
+
+
+def test_blocks_answer_as_the_head_did(scene: Scene) -> None:
+    for client in scene.ours.values():
+        assert client.request("POST", "/ingester/flush").status == 200
+        assert client.data("/api/v1/status/tsdb/blocks")["blocks"]
+    test_every_sample_of_every_series_arrived(scene)
+    test_exemplars_come_back(scene)
+    for metric in METRICS:
+        test_queries_of_histograms_agree(scene, metric)

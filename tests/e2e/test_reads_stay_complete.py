@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,9 @@ pytestmark = pytest.mark.e2e
 
 SECONDS = float(os.environ.get("E2E_READ_SECONDS", "12"))
 METRIC = "moving"
+HISTOGRAM = "moving_histogram"
+HISTOGRAMS = 3
+"""series of them; a step observes as many things as its number, in two buckets that depend on it"""
 SERIES = 12
 STEP_MS = 500
 LATE_STEPS = 60
@@ -44,6 +48,7 @@ SETTINGS = {
     "RONDEL_COMPACTOR__DELETION_DELAY_S": "1",
     "RONDEL_WAL__SEGMENT_SIZE_BYTES_MAX": "64KiB",
     "RONDEL_SELF_SCRAPE__INTERVAL_S": "0",
+    "RONDEL_HEAD__EXEMPLARS_PER_SERIES_MAX": "1000000",
 }
 
 
@@ -83,17 +88,30 @@ class Scene:
     def body(self, step: int) -> bytes:
         life = str(step // STEPS_PER_LIFE)
         time_ms = self.start_ms + step * STEP_MS
-        return body_of(
-            write_request(
-                ({"__name__": METRIC, "life": life, "n": str(number)}, [(time_ms, float(step))])
-                for number in range(SERIES)
-            )
+        request = write_request(
+            ({"__name__": METRIC, "life": life, "n": str(number)}, [(time_ms, float(step))])
+            for number in range(SERIES)
         )
+        for number in range(HISTOGRAMS):
+            series = request.timeseries.add()
+            for name, value in (("__name__", HISTOGRAM), ("life", life), ("n", str(number))):
+                series.labels.add(name=name, value=value)
+            add_histogram(series, step, time_ms)
+        return body_of(request)
 
     @property
     def complete(self) -> int:
         """All steps up to this one are acknowledged."""
         return min(self.even + 1, self.odd)
+
+
+def add_histogram(series: Any, step: int, time_ms: int) -> None:
+    """And an exemplar beside it."""
+    one = series.histograms.add(timestamp=time_ms, count_float=step + 1, sum=step, zero_count_float=1)
+    one.positive_spans.add(offset=step % 3, length=1)
+    one.positive_spans.add(offset=step % 2, length=1)
+    one.positive_counts.extend([step / 2, step / 2])
+    series.exemplars.add(timestamp=time_ms, value=step).labels.add(name="trace_id", value=str(step))
 
 
 def write(scene: Scene, client: Client) -> None:
@@ -128,13 +146,27 @@ def read(scene: Scene, client: Client) -> None:
     expected = range(last - steps + 1, last + 1)
     at_s = (scene.start_ms + last * STEP_MS) / 1000
     window = f"{METRIC}[{steps * STEP_MS}ms]"
-    kind = random.choice(["count", "sum", "samples", "names"])
+    kind = random.choice(["count", "sum", "samples", "names", "histograms", "observed", "exemplars"])
     if kind == "count":
         found = number_of(client, f"sum(count_over_time({window}))", at_s)
         check(scene, kind, expected, found, len(expected) * SERIES)
     elif kind == "sum":
         found = number_of(client, f"sum(sum_over_time({window}))", at_s)
         check(scene, kind, expected, found, sum(expected) * SERIES)
+    elif kind == "histograms":
+        rows = client.instant(f'{HISTOGRAM}{{n="1"}}[{steps * STEP_MS}ms]', at_s)
+        seen = sorted(int(one["count"]) - 1 for row in rows for _, one in row["histograms"])
+        check(scene, kind, expected, seen, list(expected))
+    elif kind == "observed":
+        found = number_of(
+            client, f"histogram_sum(sum(sum_over_time({HISTOGRAM}[{steps * STEP_MS}ms])))", at_s
+        )
+        check(scene, kind, expected, found, sum(expected) * HISTOGRAMS)
+    elif kind == "exemplars":
+        span = {"start": str(at_s - (steps - 1) * STEP_MS / 1000), "end": str(at_s)}
+        rows = client.data("/api/v1/query_exemplars", {"query": f'{HISTOGRAM}{{n="2"}}', **span})
+        seen = sorted(int(float(one["value"])) for row in rows for one in row["exemplars"])
+        check(scene, kind, expected, seen, list(expected))
     elif kind == "samples":
         rows = client.instant(f'{window[: len(METRIC)]}{{n="3"}}{window[len(METRIC) :]}', at_s)
         seen = sorted(int(float(text)) for row in rows for _, text in row["values"])
