@@ -5,6 +5,7 @@ gRPC must not be used before a fork: worker processes are spawned.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import grpc
 import grpc.aio
 
 from rondel.errors import ConfigError, InvalidData, RondelError, Unauthenticated, Unavailable
+from rondel.rpc.failure import told_in
 
-__all__ = ["Call", "Channel", "Message", "Stream", "TlsFiles"]
+__all__ = ["MESSAGE_BYTES_MAX", "Call", "Channel", "Message", "Stream", "TlsFiles"]
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -67,6 +69,8 @@ class TlsFiles:
     """who signed the other side; the system's authorities where it is empty"""
     cert: str = ""
     key: str = ""
+    server_name: str = ""
+    """the name that the server's certificate must have, where it is not the host that is called"""
 
     def read(self) -> list[bytes | None]:
         """The contents of ca, key and cert. Raises ConfigError."""
@@ -93,7 +97,7 @@ class Call:
 
 
 class Stream:
-    """A bidirectional stream. One task may send while another receives."""
+    """A stream of replies, of one request or of many. One task may send while another receives."""
 
     def __init__(self, call: Any, what: str) -> None:
         self._call = call
@@ -104,11 +108,21 @@ class Stream:
         with _our_errors(self._what):
             await self._call.write(message)
 
-    async def replies(self) -> AsyncIterator[Any]:
-        """Replies until the other side ends the stream; raises Unavailable when it breaks."""
+    async def finish(self) -> None:
+        """Says that nothing more will be sent; replies may still come."""
         with _our_errors(self._what):
-            async for reply in self._call:
-                yield reply
+            await self._call.done_writing()
+
+    async def receive(self) -> Any | None:
+        """The next reply, None at the end of the stream; raises what `Channel.call` raises when it breaks."""
+        with _our_errors(self._what):
+            reply = await self._call.read()
+        return None if reply is grpc.aio.EOF else reply
+
+    async def replies(self) -> AsyncIterator[Any]:
+        """Replies until the other side ends the stream; raises as `receive` does."""
+        while (reply := await self.receive()) is not None:
+            yield reply
 
     def close(self) -> None:
         """Ends the stream at once, in both directions."""
@@ -120,7 +134,7 @@ class Channel:
 
     def __init__(self, endpoint: str, tls: TlsFiles | None = None) -> None:
         self.endpoint = endpoint
-        options = [
+        options: list[tuple[str, int | str]] = [
             *KEEPALIVE,
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -129,18 +143,29 @@ class Channel:
             self._channel = grpc.aio.insecure_channel(endpoint, options)
         else:
             credentials = grpc.ssl_channel_credentials(*tls.read())
+            if tls.server_name:
+                options.append(("grpc.ssl_target_name_override", tls.server_name))
             self._channel = grpc.aio.secure_channel(endpoint, credentials, options)
 
     async def call(self, call: Call, request: Message, *, timeout_s: float, metadata: Metadata = ()) -> Any:
-        """The reply to one request. Raises Unavailable, Unauthenticated, InvalidData."""
+        """The reply to one request.
+
+        Raises what the other side raised, where it is one of ours; else Unavailable, Unauthenticated or
+        InvalidData.
+        """
         method = self._channel.unary_unary(call.path, _encode, call.reply.FromString)
         with _our_errors(f"{self.endpoint} {call.path}"):
             return await method(request, timeout=timeout_s, metadata=metadata)
 
-    def stream(self, call: Call, *, metadata: Metadata = ()) -> Stream:
-        """A stream that is open until it is closed or breaks."""
+    def stream(self, call: Call, *, metadata: Metadata = (), timeout_s: float | None = None) -> Stream:
+        """A stream that is open until it is closed or breaks, or its time is over."""
         method = self._channel.stream_stream(call.path, _encode, call.reply.FromString)
-        return Stream(method(metadata=metadata), f"{self.endpoint} {call.path}")
+        return Stream(method(metadata=metadata, timeout=timeout_s), f"{self.endpoint} {call.path}")
+
+    def ask(self, call: Call, request: Message, *, timeout_s: float, metadata: Metadata = ()) -> Stream:
+        """The replies to one request; nothing can be sent after it."""
+        method = self._channel.unary_stream(call.path, _encode, call.reply.FromString)
+        return Stream(method(request, timeout=timeout_s, metadata=metadata), f"{self.endpoint} {call.path}")
 
     async def close(self) -> None:
         await self._channel.close()
@@ -156,11 +181,24 @@ def _our_errors(what: str) -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         raise _translated(what, error) from error
-    except grpc.aio.UsageError as error:
+    except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:  # The stream has ended before.
         raise Unavailable(f"{what}: {error}") from error
+    except asyncio.CancelledError as error:
+        if _is_cancelled_itself():
+            raise
+        # `close` was called while this task was at it: the stream is cancelled, the task is not.
+        raise Unavailable(f"{what}: closed") from error
+
+
+def _is_cancelled_itself() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _translated(what: str, error: grpc.aio.AioRpcError) -> RondelError:
+    told = told_in(error.trailing_metadata())
+    if told is not None:
+        return told
     code, text = error.code(), f"{what}: {error.details() or error.code().name}"
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return Unauthenticated(text, "rpc-unauthenticated")

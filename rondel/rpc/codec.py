@@ -1,0 +1,38 @@
+"""What turns our types into the opaque bytes of calls to an ingester, and back.
+
+Passed in by whoever makes a server or a client. Bytes that are damaged raise Corruption.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rondel.model.frame import ExemplarFrame, SeriesFrame
+from rondel.model.labels import LabelSets, Matchers
+
+__all__ = ["Decoder", "Encoder"]
+
+
+class Encoder(Protocol):
+    """The server's half. Called in worker threads, several at a time."""
+
+    def labels(self, labels: LabelSets) -> bytes: ...
+
+    def frame(self, frame: SeriesFrame) -> bytes:
+        """The samples; whoever reads them has the labels."""
+
+    def exemplars(self, frame: ExemplarFrame) -> bytes: ...
+
+
+class Decoder(Protocol):
+    """The client's half. Called in the worker threads of its callers, several at a time."""
+
+    def matchers(self, matchers: Matchers) -> list[tuple[str, str, str]]:
+        """`(name, operator, value)`, as `Matchers` takes them."""
+
+    def labels(self, data: bytes) -> LabelSets: ...
+
+    def frame(self, labels: LabelSets, data: bytes) -> SeriesFrame:
+        """Of exactly the series of `labels`."""
+
+    def exemplars(self, data: bytes) -> ExemplarFrame: ...

@@ -1,0 +1,57 @@
+"""Cuts answers into messages of bounded size, and puts them together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar
+
+from rondel.errors import LimitExceeded, Unavailable
+from rondel.rpc.channel import Stream
+from rondel.rpc.pb import ingester_pb2 as pb
+
+__all__ = ["ANSWER_BYTES_MAX", "PART_BYTES_MAX", "grouped", "parts", "whole"]
+
+PART_BYTES_MAX: Final = 1 << 20
+ANSWER_BYTES_MAX: Final = 1 << 30
+
+_T = TypeVar("_T")
+
+
+def parts(data: bytes) -> Iterator[Any]:
+    """Messages `Part` that together are `data`; at least one, the last of which says so."""
+    view = memoryview(data)
+    for start in range(0, len(data) or 1, PART_BYTES_MAX):
+        stop = start + PART_BYTES_MAX
+        yield pb.Part(data=bytes(view[start:stop]), last=stop >= len(data))
+
+
+def grouped(items: Iterable[_T], size_bytes: Callable[[_T], int]) -> Iterator[list[_T]]:
+    """The items in lists whose sizes do not exceed a part, but for single items that do."""
+    group: list[_T] = []
+    room = PART_BYTES_MAX
+    for item in items:
+        size = size_bytes(item)
+        if group and size > room:
+            yield group
+            group, room = [], PART_BYTES_MAX
+        group.append(item)
+        room -= size
+    if group:
+        yield group
+
+
+async def whole(stream: Stream) -> bytes:
+    """What a stream of parts brings up to the next last one. Raises LimitExceeded, and as the stream does."""
+    found: list[bytes] = []
+    size_bytes = 0
+    while True:
+        part = await stream.receive()
+        if part is None:
+            raise Unavailable("an answer ended before its last part")
+        found.append(part.data)
+        size_bytes += len(part.data)
+        if size_bytes > ANSWER_BYTES_MAX:
+            text = f"an answer has more than {ANSWER_BYTES_MAX} bytes; ask for fewer series at a time"
+            raise LimitExceeded(text, id="rpc-answer-size")
+        if part.last:
+            return b"".join(found)

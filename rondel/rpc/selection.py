@@ -1,0 +1,153 @@
+"""`RemoteSelection`: series that another process found; their samples come as they are read.
+
+One stream a selection, which ends when nobody holds the selection any more. Series are read in order as a
+rule, so while one range is worked on the next one is on its way already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rondel.errors import Unavailable
+from rondel.model.frame import SeriesFrame
+from rondel.model.labels import LabelSets
+from rondel.model.merge import EmptySelection, merge_samples
+from rondel.rpc.bridge import Bridge
+from rondel.rpc.channel import Stream
+from rondel.rpc.codec import Decoder
+from rondel.rpc.parts import whole
+from rondel.rpc.pb import ingester_pb2 as pb
+from rondel.storage import Watch
+
+__all__ = ["RemoteSelection", "Session"]
+
+_Rows = NDArray[np.int64]
+
+
+class SelectStream:
+    """The stream of one selection, on the loop. Reads are answered one after the other."""
+
+    def __init__(self, stream: Stream, received: Callable[[int], None]) -> None:
+        self.stream = stream
+        self._received = received
+        self._turn = asyncio.Lock()
+
+    async def ask(self, request: pb.SelectRequest) -> bytes:
+        """The answer to one request."""
+        async with self._turn:
+            with suppress(Unavailable):  # Whoever receives learns why.
+                await self.stream.send(request)
+            answer = await whole(self.stream)
+        self._received(len(answer))
+        return answer
+
+
+class Session:
+    """What selections over one stream share; when the last of them is gone, the stream is closed."""
+
+    def __init__(self, stream: SelectStream, bridge: Bridge, decoder: Decoder, watch: Watch) -> None:
+        self._stream = stream
+        self._bridge = bridge
+        self._watch = watch
+        self.decoder = decoder
+        weakref.finalize(self, bridge.soon, stream.stream.close).atexit = False
+
+    def start(self, start: int, stop: int, picked: _Rows | None) -> Future[bytes]:
+        """Asks for the samples of these rows, or of those of `picked`."""
+        if picked is None:
+            rows = pb.Rows(start=start, stop=stop)
+        else:
+            rows = pb.Rows(picked=picked[start:stop].tolist())
+        return self._bridge.start(self._stream.ask(pb.SelectRequest(read=rows)))
+
+    def wait(self, future: Future[bytes]) -> bytes:
+        """The answer; whoever stops waiting for one has no use for the stream."""
+        try:
+            return self._bridge.wait(future, self._watch)
+        except BaseException:
+            self._bridge.soon(self._stream.stream.close)
+            raise
+
+
+@dataclass(slots=True)
+class _Block:
+    """Rows `[start, stop)`, asked for."""
+
+    start: int
+    stop: int
+    answer: Future[bytes]
+    frame: SeriesFrame | None = None
+
+
+class RemoteSelection:
+    """Implements `rondel.storage.Selection`, and can be put into another order."""
+
+    def __init__(self, session: Session, labels: LabelSets, picked: _Rows | None = None) -> None:
+        self._session = session
+        self._labels = labels
+        self._picked = picked
+        self._reading = threading.Lock()
+        self._ahead: _Block | None = None
+
+    @property
+    def labels(self) -> LabelSets:
+        return self._labels
+
+    def take(self, rows: _Rows) -> RemoteSelection:
+        """The same selection with only these series, in this order."""
+        picked = rows if self._picked is None else self._picked[rows]
+        return RemoteSelection(self._session, self._labels.take(rows), picked)
+
+    def read(self, start: int, stop: int) -> SeriesFrame:
+        """Samples of the series `[start, stop)`; raises what the other process raises, and Unavailable."""
+        if start >= stop:
+            return EmptySelection().read(0, 0)
+        with self._reading:
+            blocks = self._blocks(start, stop)
+            parts = [(block, self._frame(block)) for block in blocks]
+        if len(parts) == 1 and (blocks[0].start, blocks[0].stop) == (start, stop):
+            return parts[0][1]
+        rows = np.arange(start, stop, dtype=np.int64)
+        merged = merge_samples(
+            stop - start, [(_inside(block, rows), frame.arrays()) for block, frame in parts]
+        )
+        return SeriesFrame.of(self._labels.take(rows), merged)
+
+    def _blocks(self, start: int, stop: int) -> list[_Block]:
+        """Blocks that hold the rows, all of them asked for, and what comes after them as well."""
+        blocks, at = [], start
+        if self._ahead is not None and self._ahead.start <= start < self._ahead.stop:
+            blocks.append(self._ahead)
+            at = self._ahead.stop
+        else:
+            self._ahead = None
+        if at < stop:
+            blocks.append(self._ask(at, stop))
+        total = len(self._labels)
+        if stop < total and blocks[-1].stop <= stop:
+            self._ahead = self._ask(stop, min(total, 2 * stop - start))
+        return blocks
+
+    def _ask(self, start: int, stop: int) -> _Block:
+        return _Block(start, stop, self._session.start(start, stop, self._picked))
+
+    def _frame(self, block: _Block) -> SeriesFrame:
+        if block.frame is None:
+            rows = np.arange(block.start, block.stop, dtype=np.int64)
+            answer = self._session.wait(block.answer)
+            block.frame = self._session.decoder.frame(self._labels.take(rows), answer)
+        return block.frame
+
+
+def _inside(block: _Block, rows: _Rows) -> _Rows:
+    """Of each row its place in the block, or -1."""
+    return np.where((rows >= block.start) & (rows < block.stop), rows - block.start, -1)

@@ -1,0 +1,253 @@
+"""An ingester's server and its clients in one process, over loopback, with codecs in plain Python."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from rondel.errors import Corruption
+from rondel.model.frame import ExemplarFrame, SeriesFrame
+from rondel.model.histogram import Histograms
+from rondel.model.labels import LabelSets, Matchers
+from rondel.model.merge import EmptySelection
+from rondel.model.write import PushResult, Written
+from rondel.rpc.answer import PushAnswer
+from rondel.rpc.channel import Channel, TlsFiles
+from rondel.rpc.identity import Identity
+from rondel.rpc.push import PushLimits, PushStream
+from rondel.rpc.server import Server, ServerConfig
+from rondel.rpc.storage import RemoteStorage
+from rondel.storage import MetricMetadata
+from tests.support.memory_storage import MemoryStorage
+
+__all__ = [
+    "IDENTITY",
+    "LOOPBACK",
+    "MemorySource",
+    "PlainDecoder",
+    "PlainEncoder",
+    "Pushes",
+    "Served",
+    "channel_to",
+    "eventually",
+    "matching",
+    "pushing",
+    "reading",
+    "running",
+    "serving",
+    "written",
+]
+
+IDENTITY = Identity("test", "ingester-0")
+LOOPBACK = ServerConfig(listen="127.0.0.1:0", drain_s=0.2)
+_IMPATIENT = PushLimits(pause_s_max=0.2)
+
+_spelled: dict[int, tuple[Matchers, list[tuple[str, str, str]]]] = {}
+
+
+def matching(*matchers: tuple[str, str, str]) -> Matchers:
+    """Matchers that `Codec` can spell."""
+    made = Matchers(list(matchers))
+    _spelled[id(made)] = (made, list(matchers))
+    return made
+
+
+class PlainEncoder:
+    """Implements `rondel.rpc.codec.Encoder`."""
+
+    def labels(self, labels: LabelSets) -> bytes:
+        return msgspec.msgpack.encode([labels[at] for at in range(len(labels))])
+
+    def frame(self, frame: SeriesFrame) -> bytes:
+        return msgspec.msgpack.encode([_packed(one) for one in frame.arrays()[:4]] + [_histograms(frame)])
+
+    def exemplars(self, frame: ExemplarFrame) -> bytes:
+        labels = [self.labels(frame.labels), self.labels(frame.exemplar_labels)]
+        return msgspec.msgpack.encode(
+            [*labels, *map(_packed, (frame.offsets, frame.timestamps_ms, frame.values))]
+        )
+
+
+class PlainDecoder:
+    """Implements `rondel.rpc.codec.Decoder`."""
+
+    def matchers(self, matchers: Matchers) -> list[tuple[str, str, str]]:
+        return _spelled[id(matchers)][1]
+
+    def labels(self, data: bytes) -> LabelSets:
+        return LabelSets.from_dicts(_unpacked(data))
+
+    def frame(self, labels: LabelSets, data: bytes) -> SeriesFrame:
+        offsets, times_ms, values, starts_ms, histograms = _unpacked(data)
+        own = None
+        if histograms is not None:
+            *columns, cells = histograms
+            own = (*map(_ints, columns), Histograms.from_dicts([_whole(one) for one in cells]))
+        arrays = (_ints(offsets), _ints(times_ms), np.frombuffer(values), _ints(starts_ms), own)
+        return SeriesFrame.of(labels, arrays)  # type: ignore[arg-type]  # offsets are never None
+
+    def exemplars(self, data: bytes) -> ExemplarFrame:
+        series, labels, offsets, times_ms, values = _unpacked(data)
+        columns = (np.frombuffer(offsets, np.int64), np.frombuffer(times_ms, np.int64), np.frombuffer(values))
+        return ExemplarFrame(self.labels(series), *columns, self.labels(labels))
+
+
+def _unpacked(data: bytes) -> Any:
+    try:
+        return msgspec.msgpack.decode(data, strict=False)
+    except msgspec.MsgspecError as error:
+        raise Corruption(f"an answer that is none: {error}") from error
+
+
+def _packed(array: NDArray[Any] | None) -> bytes | None:
+    return None if array is None else array.tobytes()
+
+
+def _ints(data: bytes | None) -> NDArray[np.int64] | None:
+    return None if data is None else np.frombuffer(data, np.int64)
+
+
+def _histograms(frame: SeriesFrame) -> list[Any] | None:
+    own = frame.histograms
+    if own is None:
+        return None
+    cells = [own.values[at] for at in range(len(own.values))]
+    return [*map(_packed, (own.offsets, own.timestamps_ms, own.starts_ms)), cells]
+
+
+def _whole(cells: dict[str, Any]) -> dict[str, Any]:
+    """MessagePack's keys are what they were, but for those of the buckets."""
+    buckets = {side: {int(at): n for at, n in cells[side].items()} for side in ("positive", "negative")}
+    return {**cells, **buckets}
+
+
+def written(samples: int) -> PushAnswer:
+    return PushAnswer(PushResult(Written(samples)))
+
+
+@dataclass
+class Pushes:
+    """Implements `rondel.rpc.intake.PushHandler`: remembers, and answers with the size of the batch."""
+
+    seen: list[tuple[str, bytes, int]] = field(default_factory=list)
+    answer: Callable[[bytes], Awaitable[PushAnswer]] | None = None
+
+    async def push(self, tenant: str, batch: bytes, ring_revision: int) -> PushAnswer:
+        self.seen.append((tenant, batch, ring_revision))
+        return written(len(batch)) if self.answer is None else await self.answer(batch)
+
+
+class MemorySource(MemoryStorage):
+    """Implements `rondel.rpc.reading.Source`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[MetricMetadata] = []
+        self.exemplar_frame = ExemplarFrame(
+            EmptySelection.labels,
+            np.zeros(1, np.int64),
+            np.empty(0, np.int64),
+            np.empty(0, np.float64),
+            EmptySelection.labels,
+        )
+
+    def exemplars(
+        self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int
+    ) -> ExemplarFrame:
+        return self.exemplar_frame
+
+    def metadata(self, tenant: str, metric: str | None) -> list[MetricMetadata]:
+        return [one for one in self.entries if metric in (None, one.metric)]
+
+
+@dataclass
+class Served:
+    """A server, what is behind it, and the bugs that it met."""
+
+    server: Server
+    pushes: Pushes
+    bugs: list[BaseException]
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+
+@asynccontextmanager
+async def serving(
+    source: Any = None,
+    *,
+    pushes: Pushes | None = None,
+    identity: Identity = IDENTITY,
+    config: ServerConfig = LOOPBACK,
+) -> AsyncIterator[Served]:
+    """A server on loopback, as long as the block lasts."""
+    handler, bugs = pushes or Pushes(), list[BaseException]()
+    server = Server(
+        identity,
+        handler,
+        MemorySource() if source is None else source,
+        PlainEncoder(),
+        lambda method, error: bugs.append(error),
+        config,
+    )
+    await server.start()
+    try:
+        yield Served(server, handler, bugs)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def channel_to(endpoint: str, tls: TlsFiles | None = None) -> AsyncIterator[Channel]:
+    channel = Channel(endpoint, tls)
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+@asynccontextmanager
+async def pushing(
+    endpoint: str, limits: PushLimits = _IMPATIENT, meant: Identity = IDENTITY
+) -> AsyncIterator[PushStream]:
+    """A stream of pushes that runs as long as the block lasts."""
+    async with channel_to(endpoint) as channel:
+        stream = PushStream(channel, meant, limits)
+        async with running(stream.run()):
+            yield stream
+
+
+@asynccontextmanager
+async def reading(
+    endpoint: str, meant: Identity = IDENTITY, tls: TlsFiles | None = None, timeout_s: float = 30.0
+) -> AsyncIterator[RemoteStorage]:
+    async with channel_to(endpoint, tls) as channel:
+        loop = asyncio.get_running_loop()
+        yield RemoteStorage(channel, meant, PlainDecoder(), loop, timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def running(coro: Any) -> AsyncIterator[asyncio.Task[Any]]:
+    """The coroutine as a task that is cancelled at the end of the block."""
+    task = asyncio.ensure_future(coro)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def eventually(holds: Callable[[], Any], timeout_s: float = 15.0) -> None:
+    """Waits until it is true."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 (what is waited for happens in another library's threads)
+            await asyncio.sleep(0.01)
