@@ -328,6 +328,19 @@ async def test_a_selection_that_nobody_holds_is_let_go_on_the_other_side() -> No
         assert served.bugs == []
 
 
+async def test_a_selection_whose_caller_is_gone_without_a_word_is_let_go() -> None:
+    source = Counting()
+    async with serving(source) as served:
+        with CutProxy(served.server.port) as proxy:
+            async with reading(f"127.0.0.1:{proxy.port}") as remote:
+                selection = await in_thread(lambda: remote.select(every()))
+                assert source.held == 1
+                proxy.cut()
+                await eventually(lambda: source.held == 0)
+                assert len(selection.labels) == 10
+        assert served.bugs == []
+
+
 async def test_a_read_whose_query_was_cancelled_ends_the_selection() -> None:
     source, control = Counting(), Control()
     async with serving(source) as served, reading(served.endpoint) as remote:
