@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,22 +84,36 @@ IS_THERE = pytest.mark.skipif(not is_installed("prometheus-3"), reason=NEEDED)
 CURRENT = pytest.param(True, id="3.5", marks=[pytest.mark.current_peer, IS_THERE])
 
 
-@pytest.fixture(scope="module", params=[STABLE, CURRENT])
-def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Scene]]:
+    """Of each Prometheus that is there, by whether it is the current one; all collect at the same time."""
     directory = tmp_path_factory.mktemp("histograms")
-    versions = list(VERSIONS) if request.param else ["1.0"]
-    quiet = {"RONDEL_SELF_SCRAPE__INTERVAL_S": "0"}
     with ExitStack() as running:
-        ours = {one: running.enter_context(rondel(directory / one, env=quiet)) for one in versions}
         exporter = running.enter_context(Exporter(ends_after=SCRAPES // 2, resets_after=SCRAPES // 3))
-        theirs = prometheus(directory / "prometheus", "", FEATURES, current=request.param)
-        config = SCRAPING.format(name="prometheus", exporter=exporter.port, own=theirs.port)
-        config += "".join(WRITING.format(port=server.port) + VERSIONS[one] for one, server in ours.items())
-        (directory / "prometheus" / "prometheus.yml").write_text(config, encoding="utf-8")
-        running.enter_context(theirs)
-        clients = {one: running.enter_context(Client(server.port)) for one, server in ours.items()}
-        own = running.enter_context(Client(theirs.port))
-        yield Scene(own, clients, _wait(own, clients), request.param)
+        kinds = [False, True] if is_installed("prometheus-3") else [False]
+        started = {kind: _start(running, directory / str(kind), exporter, kind) for kind in kinds}
+        yield {kind: Scene(*clients, _wait(*clients), kind) for kind, clients in started.items()}
+
+
+@pytest.fixture(params=[STABLE, CURRENT])
+def scene(request: pytest.FixtureRequest, scenes: dict[bool, Scene]) -> Scene:
+    return scenes[request.param]
+
+
+def _start(
+    running: ExitStack, directory: Path, exporter: Exporter, is_current: bool
+) -> tuple[Client, dict[str, Client]]:
+    """A Prometheus, and a server for each version that it writes."""
+    versions = list(VERSIONS) if is_current else ["1.0"]
+    quiet = {"RONDEL_SELF_SCRAPE__INTERVAL_S": "0"}
+    ours = {one: running.enter_context(rondel(directory / one, env=quiet)) for one in versions}
+    theirs = prometheus(directory / "prometheus", "", FEATURES, current=is_current)
+    config = SCRAPING.format(name=directory.name, exporter=exporter.port, own=theirs.port)
+    config += "".join(WRITING.format(port=server.port) + VERSIONS[one] for one, server in ours.items())
+    (directory / "prometheus" / "prometheus.yml").write_text(config, encoding="utf-8")
+    running.enter_context(theirs)
+    clients = {one: running.enter_context(Client(server.port)) for one, server in ours.items()}
+    return running.enter_context(Client(theirs.port)), clients
 
 
 def _wait(theirs: Client, ours: dict[str, Client]) -> float:
@@ -150,7 +165,9 @@ def test_every_sample_of_every_series_arrived(scene: Scene) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_queries_of_histograms_agree(scene: Scene, metric: str) -> None:
     expressions = (*SAME_IN_ALL_VERSIONS, *(SAME_SINCE_3 if scene.is_current else ()))
-    times = (scene.end_s, scene.end_s - 3 * INTERVAL_S, scene.end_s - SCRAPES // 2 * INTERVAL_S)
+    rows = _data(scene.theirs, f"{metric}[1m]", scene.end_s)["result"]
+    last_s = min(max(t for t, _ in row["histograms"]) for row in rows)
+    times = (scene.end_s, scene.end_s - 3 * INTERVAL_S, last_s + INTERVAL_S / 2)
     for expression in expressions:
         assert _same(scene, expression.replace("{m}", metric), *times) > 0, expression
 
