@@ -84,7 +84,7 @@ class Config:
     bytes_read_max: _Natural = 1 << 40
     """Bytes of samples that a query may read over its whole run, as they are in memory."""
     features: tuple[str, ...] = ()
-    """Prometheus' feature flags that change PromQL, by their names there; `all` for all of them."""
+    """Prometheus' feature flags for queries, by their names there; `all` for all of them."""
     refuse_after_deaths: _Natural = 2
     """Deaths of the process with a query among others in flight after which it is refused; one is enough
     where it ran alone. 0 refuses none."""

@@ -45,6 +45,11 @@ class Streamed(Response):
         try:
             await self._run(lambda: self._work(parts.emit))
             await parts.send(b"", more=False)
+        except QueryCanceled:
+            # The client went away or the server stops: who would read an error? The server cuts a
+            # connection whose answer was not completed.
+            if not parts.started:
+                raise
         finally:
             parts.close()
 
@@ -56,7 +61,7 @@ class _Parts:
         self._send = send
         self._headers = headers
         self._loop = asyncio.get_running_loop()
-        self._started = False
+        self.started = False
         self._lock = threading.Lock()
         self._closed = False
         self._leaving: concurrent.futures.Future[None] | None = None
@@ -75,8 +80,8 @@ class _Parts:
             raise QueryCanceled("query was canceled while its answer was sent") from error
 
     async def send(self, part: bytes, *, more: bool = True) -> None:
-        if not self._started:
-            self._started = True
+        if not self.started:
+            self.started = True
             await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await self._send({"type": "http.response.body", "body": part, "more_body": more})
 

@@ -131,8 +131,7 @@ async def test_a_client_that_goes_away_amid_a_stream_ends_its_work(
     running = asyncio.ensure_future(reader.read_from(querier))
     await reader.stuck.wait()
     reader.gone.set()
-    with pytest.raises(QueryCanceled):
-        await running
+    await running  # nobody is there to be told
     assert await is_idle(querier)
     assert storage.reads == 2
     assert not reader.ended
