@@ -75,8 +75,8 @@ class PushStream:
 
     @property
     def connected(self) -> bool:
-        """Whether the ingester has greeted on the stream that is open now."""
-        return self._greeted
+        """Whether a stream is open on which the ingester has greeted, and that may be used."""
+        return self._greeted and self._down is None
 
     @property
     def inflight(self) -> int:

@@ -34,9 +34,9 @@ from rondel.rpc.methods import (
 )
 from rondel.rpc.reading import Reading, Source
 
-__all__ = ["Server", "ServerConfig"]
+__all__ = ["KEEPALIVE", "Server", "ServerConfig"]
 
-_KEEPALIVE: Final = (
+KEEPALIVE: Final = (
     # Clients ping every 6 s, in silence too: oftener than gRPC allows unless told otherwise.
     ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
     ("grpc.http2.max_ping_strikes", 3),
@@ -114,7 +114,7 @@ class Server:
     async def start(self) -> None:
         """Raises ConfigError where the address or a TLS file cannot be used."""
         options = [
-            *_KEEPALIVE,
+            *KEEPALIVE,
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
             ("grpc.so_reuseport", 0),
