@@ -151,6 +151,7 @@ class Reading:
 
         job = self._threads.submit(watched)
         result = asyncio.wrap_future(job)
+        result.add_done_callback(_noted)
         try:
             return await asyncio.shield(result)
         except asyncio.CancelledError:
@@ -158,6 +159,12 @@ class Reading:
             if not job.cancel():
                 await asyncio.wait([result])
             raise
+
+
+def _noted(result: asyncio.Future[Any]) -> None:
+    """What a thread raises when nobody waits for it any more is no news."""
+    if not result.cancelled():
+        result.exception()
 
 
 def _read(selection: Selection, rows: Any) -> Any:
