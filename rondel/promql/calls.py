@@ -166,7 +166,7 @@ def _absent(planner: Planner, call: Call, arg: Expr, grid: Grid) -> VectorNode:
     known = absent_labels(selector.matchers) if isinstance(selector, ast.VectorSelector) else ()
     if call.function == "absent":
         return Absent(planner.vector(arg, grid), known, grid)
-    present = Window("present_over_time", planner.range(arg, grid), (), grid, arg.span)
+    present = Window("present_over_time", planner.range(arg, grid), (), grid, arg.span, keeps_names=True)
     return Absent(present, known, grid)
 
 

@@ -114,7 +114,9 @@ fn interpolated(bucket: Bucket, share: f64, linear: bool) -> f64 {
 
 /// The zero bucket without the side on which nothing was observed.
 fn one_sided(view: View<'_>, mut bucket: Bucket) -> Bucket {
-    match (view.negative().is_empty(), view.positive().is_empty()) {
+    // An empty bucket may be left of an operation, or of a layout that the store keeps for others.
+    let counts = |side: &[f64]| side.iter().any(|&count| count != 0.0);
+    match (!counts(view.negative()), !counts(view.positive())) {
         (true, false) => bucket.lower = 0.0,
         (false, true) => bucket.upper = 0.0,
         _ => {}
@@ -262,6 +264,18 @@ mod tests {
         assert!((median + 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(fraction(one.view(), 0.0, 0.25).0, 0.125);
         assert!((fraction(one.view(), 2f64.sqrt(), 2.0).0 - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_zero_bucket_has_two_sides_where_no_other_bucket_counts() {
+        for (cells, median) in [
+            ([4.0, 0.0, 4.0, 0.0, 0.0], 0.0),
+            ([4.0, 0.0, 3.0, 1.0, 0.0], 1.0 / 3.0),
+            ([4.0, 0.0, 3.0, 0.0, 1.0], -1.0 / 3.0),
+        ] {
+            let one = histogram(0.5, &cells, &[1], &[1]);
+            assert!((quantile(one.view(), 0.5).0 - median).abs() < 1e-12);
+        }
     }
 
     #[test]

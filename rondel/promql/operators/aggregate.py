@@ -112,12 +112,19 @@ class Quantile(VectorNode):
 
     def _blocks(self, run: Run, stream: Stream, group_of: NDArray[np.int32], groups: int) -> Iterator[Block]:
         quantiles = self.param.values(run)
-        if groups:
-            warn_quantile(run, quantiles, self.span)
+        # As in Prometheus, of all quantiles only the extremes are told, and also where there is no vector.
+        warn_quantile(run, extremes(quantiles), self.span)
         with run.whole(stream, self.grid.count) as block:
             if block.histograms is not None:
                 note_ignored(run, "quantile", self.vector_span)
             yield Block(*kernel.quantile_groups(group_of, groups, quantiles, block.values, block.present))
+
+
+def extremes(values: Floats) -> Floats:
+    """The least and the greatest number, and NaN where it is among the values."""
+    numbers = values[~np.isnan(values)]
+    found = [numbers.min(), numbers.max()] if len(numbers) else []
+    return np.array(found + [np.nan] * (len(numbers) < len(values)), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

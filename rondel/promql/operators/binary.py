@@ -62,7 +62,7 @@ class Negate(RowWise):
         stream = self.child.open(run)
         blocks = (Block(-block.values, block.present, _negated(block)) for block in stream.blocks)
         negated = Stream(stream.labels, stream.drop_name, blocks)
-        return drop_names(run, negated, self.grid.count)
+        return drop_names(run, negated, self.grid.count, strict=True)
 
 
 def _negated(block: Block) -> HistogramCells | None:

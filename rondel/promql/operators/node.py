@@ -274,12 +274,15 @@ def keep_flags(labels: LabelSets) -> Bools:
     return np.zeros(len(labels), dtype=np.bool_)
 
 
-def drop_names(run: Run, stream: Stream, steps: int) -> Stream:
-    """The stream after an operation that changes what its metrics mean."""
+def drop_names(run: Run, stream: Stream, steps: int, *, strict: bool = False) -> Stream:
+    """The stream after an operation that changes what its metrics mean; `strict` is for `merge_rows`."""
     if run.delayed_names:
         stream.drop_name = np.ones(len(stream), dtype=np.bool_)
         return stream
-    return replace_labels(run, stream, stream.labels.drop(RESERVED), stream.drop_name, steps)
+    labels = stream.labels.drop(RESERVED)
+    if not strict or labels.duplicate() is None:
+        return replace_labels(run, stream, labels, stream.drop_name, steps)
+    return merge_rows(run, Stream(labels, stream.drop_name, stream.blocks), steps, strict=True)
 
 
 def replace_labels(run: Run, stream: Stream, labels: LabelSets, drop_name: Bools, steps: int) -> Stream:
@@ -288,12 +291,17 @@ def replace_labels(run: Run, stream: Stream, labels: LabelSets, drop_name: Bools
     return renamed if labels.duplicate() is None else merge_rows(run, renamed, steps)
 
 
-def merge_rows(run: Run, stream: Stream, steps: int, message: str = SAME_LABELSET) -> Stream:
-    """Joins rows of equal labels; raises ExecutionError where two have a sample at the same step."""
+def merge_rows(
+    run: Run, stream: Stream, steps: int, message: str = SAME_LABELSET, *, strict: bool = False
+) -> Stream:
+    """Joins rows of equal labels; raises ExecutionError where two have a sample at the same step.
+
+    With `strict`, at whatever steps: so Prometheus joins nothing after functions of windows, and negation.
+    """
     row_of, count = kernel.number_keys(stream.labels.fingerprints())
     first = np.unique(row_of, return_index=True)[1]
     drop_name = np.zeros(count, dtype=np.bool_)
-    drop_name[row_of[stream.drop_name]] = True
+    rows_of = np.zeros(count, dtype=np.int64)
     run.control.hold(0, count * steps * CELL_BYTES)
     bits, filled = np.zeros((count, steps), dtype=np.uint64), np.zeros((count, steps), dtype=np.bool_)
     parts: list[tuple[NDArray[np.int64], HistogramCells]] = []
@@ -301,11 +309,15 @@ def merge_rows(run: Run, stream: Stream, steps: int, message: str = SAME_LABELSE
     for block in stream.blocks:
         run.control.check()
         targets = row_of[at : at + len(block)]
+        # A row without a sample has no say: `round(v) or v` of histograms is `v`.
+        sampled = block.filled.any(axis=1)
+        drop_name[targets[sampled & stream.drop_name[at : at + len(block)]]] = True
+        rows_of += np.bincount(targets[sampled], minlength=count)
         order = np.argsort(targets, kind="stable")
         rows, starts = np.unique(targets[order], return_index=True)
         mine = block.filled[order]
         met = np.add.reduceat(mine, starts, axis=0, dtype=np.int32)
-        if (met > 1).any() or (filled[rows] & (met > 0)).any():
+        if (met > 1).any() or (filled[rows] & (met > 0)).any() or (strict and (rows_of > 1).any()):
             raise ExecutionError(message)
         filled[rows] |= met > 0
         # At most one row has a sample in a cell, so that joining bits keeps it bit for bit.

@@ -53,6 +53,8 @@ class Window(VectorNode):
     grid: Grid
     span: Span = field(compare=False)
     """of the range vector, or of the quantile"""
+    keeps_names: bool = False
+    """for who asks where there are samples, and not of what"""
 
     def title(self) -> str:
         return f"window {self.function} {self.child.range_ms}ms"
@@ -63,12 +65,10 @@ class Window(VectorNode):
     def open(self, run: Run) -> Stream:
         source = self.child.open(run)
         args = self._args(run)
-        if self.function == "quantile_over_time" and len(source.labels):
-            warn_quantile(run, args[0], self.span)
         stream = Stream(source.labels, source.drop_name, self._blocks(run, source, args))
-        if self.function in KEEPS_NAME:
+        if self.keeps_names or self.function in KEEPS_NAME:
             return stream
-        return drop_names(run, stream, self.grid.count)
+        return drop_names(run, stream, self.grid.count, strict=True)
 
     def _args(self, run: Run) -> list[Floats]:
         args = [np.ascontiguousarray(arg.values(run), dtype=np.float64) for arg in self.args]
@@ -83,6 +83,7 @@ class Window(VectorNode):
     def _blocks(self, run: Run, source: RangeStream, args: list[Floats]) -> Iterator[Block]:
         window, names = self.child.window, _NameCheck(run, self, source.labels)
         overlaps = _OverlapCheck(self, source.labels)
+        answered = np.zeros(self.grid.count, dtype=np.bool_)
         at = 0
         for samples in source.batches:
             run.control.check()
@@ -93,10 +94,14 @@ class Window(VectorNode):
                     block = self._mixed(run, at, samples, source.labels, args)
                 names.check(at, block)
                 overlaps.check(at, samples)
+                if self.function == "quantile_over_time":
+                    answered |= block.present.any(axis=0)
                 at += len(block)
                 with run.pool(block):
                     yield block
         overlaps.tell(run)
+        if self.function == "quantile_over_time":
+            warn_quantile(run, args[0][answered], self.span)
 
     def _block(self, samples: Samples, window: Grid, args: list[Floats]) -> Block:
         child = self.child

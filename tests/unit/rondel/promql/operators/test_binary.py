@@ -161,3 +161,13 @@ def test_a_filled_many_side_is_charged_to_the_query() -> None:
     assert ranged(one, "count(l * on(i) group_left() r)", 20)
     with pytest.raises(ExecutionError, match="too much memory"):
         ranged(one, "count(l * on(i) group_left() fill_right(0) r)", 20)
+
+
+def test_names_that_go_at_once_may_not_make_two_rows_one() -> None:
+    """At whatever steps they have samples; who asks where there are none asks without names."""
+    one = engine('x{i="1"} 1 stale\ny{i="1"} _ 2')
+    for query in ('-{i="1"}', 'sum_over_time({i="1"}[1m])'):
+        with pytest.raises(ExecutionError, match="same labelset"):
+            ranged(one, query, 1)
+    assert ranged(one, 'abs({i="1"})', 1) == {'{i="1"}': [1, 2]}
+    assert ranged(one, 'absent_over_time({__name__=~"x|y"}[1m])', 1) == {}

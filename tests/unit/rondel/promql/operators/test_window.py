@@ -19,12 +19,6 @@ def test_series_that_only_differ_in_name_clash_once_the_name_is_gone() -> None:
         instant(one, 'rate({__name__=~"x|y"}[5m])', 1)
 
 
-def test_series_that_never_meet_at_a_step_become_one_when_the_name_is_gone() -> None:
-    one = engine("x 1 1 _ _ _ _ _ _ _ _\ny _ _ _ _ _ _ _ _ 2 2")
-    answer = ranged(one, 'sum_over_time({__name__=~"x|y"}[1m])', 9)
-    assert answer == {"{}": [1, 1, None, None, None, None, None, None, 2, 2]}
-
-
 def test_predict_linear_starts_at_the_step_also_under_offset_and_at() -> None:
     one = engine("x 0+60x20")
     assert instant(one, "predict_linear(x[5m], 60)", 10)["{}"] == pytest.approx(660)
