@@ -49,7 +49,7 @@ native-quick: $(VENV)/.run ## Rebuild the native core with the fast-linking prof
 
 test: build $(VENV)/.dev $(if $(filter no,$(PEERS)),,peers) ## Everything the tests need, then all tests (PEERS=no leaves out those with real peers)
 	native/test $(CURDIR)/$(BIN)/python
-	$(BIN)/python -m pytest $(if $(filter no,$(PEERS)),-m "not peer") $(ARGS)
+	$(BIN)/python -m pytest -m "not $(if $(filter no,$(PEERS)),peer,current_peer)" $(ARGS)
 
 unit: build $(VENV)/.dev ## Only the tests that start no process
 	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
@@ -57,9 +57,10 @@ unit: build $(VENV)/.dev ## Only the tests that start no process
 peers: ## Fetch the real servers that tests and benchmarks compare with (Debian packages, unpacked into .peers)
 	@tests/support/fetch-peers prometheus prometheus-node-exporter victoria-metrics
 
-differential: build $(VENV)/.dev peers ## Many random expressions against a real Prometheus (COUNT=20000 SEED=1)
+differential: build $(VENV)/.dev ## Many random expressions against Debian's newest Prometheus (COUNT=20000 SEED=1)
+	@tests/support/fetch-peers prometheus-3
 	E2E_EXPRESSIONS=$(or $(COUNT),20000) E2E_SEED=$(or $(SEED),1) \
-		$(BIN)/python -m pytest tests/e2e/test_random_expressions.py $(ARGS)
+		$(BIN)/python -m pytest tests/e2e/test_mixed_expressions.py $(ARGS)
 
 torture: build $(VENV)/.dev ## Kill and restart the server for a long time (ROUNDS=200)
 	E2E_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/e2e/test_kill_loses_nothing.py --timeout 7200 $(ARGS)

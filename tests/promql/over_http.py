@@ -27,8 +27,8 @@ from tests.promql.script import Load
 from tests.promql.worlds import Answers, InProcess
 from tests.support.client import Client
 from tests.support.memory_storage import MemoryStorage, Sample
-from tests.support.prompb.remote_write_v2_pb2 import Histogram, Request
-from tests.support.remote_write import HEADERS_V2, Symbols, body_of
+from tests.support.prompb.remote_write_v2_pb2 import Request
+from tests.support.remote_write import HEADERS_V2, Symbols, body_of, fill_histogram
 from tests.support.servers import rondel
 
 __all__ = ["OverHttp", "served"]
@@ -198,7 +198,7 @@ class _Written(MemoryStorage):
         for time_ms, sample in samples:
             start_ms = starts_ms.get(time_ms, 0)
             if isinstance(sample, Mapping):
-                series.histograms.append(_histogram(time_ms, start_ms, sample))
+                fill_histogram(series.histograms.add(), time_ms, sample, start_ms)
             else:
                 series.samples.add(timestamp=time_ms, value=sample, start_timestamp=start_ms)
 
@@ -211,26 +211,3 @@ class _Written(MemoryStorage):
 
     def _begin(self) -> None:
         self._request, self._symbols = Request(), Symbols()
-
-
-def _histogram(time_ms: int, start_ms: int, fields: Mapping[str, Any]) -> Histogram:
-    """With a span for every bucket: what belongs together is for the server to find out."""
-    made = Histogram(
-        timestamp=time_ms,
-        start_timestamp=start_ms,
-        count_float=fields.get("count", 0.0),
-        sum=fields.get("sum", 0.0),
-        schema=fields.get("schema", 0),
-        zero_threshold=fields.get("zero_threshold", 0.0),
-        zero_count_float=fields.get("zero_count", 0.0),
-        custom_values=fields.get("custom_values", ()),
-        reset_hint=["unknown", "reset", "not_reset", "gauge"].index(fields.get("hint", "unknown")),
-    )
-    for side in ("positive", "negative"):
-        following = 0
-        for index, amount in sorted(fields.get(side, {}).items()):
-            offset = index - following
-            getattr(made, f"{side}_spans").add(offset=offset, length=1)
-            getattr(made, f"{side}_counts").append(amount)
-            following = index + 1
-    return made

@@ -66,11 +66,16 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _same_histogram(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """A bucket that is not shown is empty: sums of another order may leave a trace of one."""
+    """A bucket that is not shown is empty: sums of another order may leave a trace of one. Of a histogram
+    without a finite count buckets do not count: which are there at all, and become NaN, is up to the layout
+    that a store keeps."""
     if not all(_close(float(one[key]), float(other[key])) for key in ("count", "sum")):
         return False
+    if not math.isfinite(float(one["count"])):
+        return True
     mine, theirs = _buckets(one), _buckets(other)
-    return all(_close(mine.get(key, 0.0), theirs.get(key, 0.0)) for key in mine.keys() | theirs.keys())
+    both = ((mine.get(key, 0.0), theirs.get(key, 0.0)) for key in mine.keys() | theirs.keys())
+    return all(_close(count, again) for count, again in both)
 
 
 def _buckets(histogram: Mapping[str, Any]) -> dict[tuple[Any, ...], float]:

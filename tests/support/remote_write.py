@@ -18,6 +18,7 @@ __all__ = [
     "Symbols",
     "WriteRequest",
     "body_of",
+    "fill_histogram",
     "write_request",
     "write_request_v2",
 ]
@@ -90,3 +91,35 @@ def body_of(request: WriteRequest | Request | bytes) -> bytes:
     """The body of a POST: one snappy block."""
     message = request if isinstance(request, bytes) else request.SerializeToString()
     return snappy_compress(message)
+
+
+def fill_histogram(
+    message: Any, time_ms: int, fields: Mapping[str, Any], start_ms: int = 0, *, as_integers: bool = False
+) -> None:
+    """A histogram, given as `Histograms.from_dicts` takes it, into a message of either version.
+
+    With a span for every bucket: what belongs together is for the server to find out.
+    """
+    message.timestamp = time_ms
+    if start_ms:
+        message.start_timestamp = start_ms
+    message.schema = fields.get("schema", 0)
+    message.sum = fields.get("sum", 0.0)
+    message.zero_threshold = fields.get("zero_threshold", 0.0)
+    message.custom_values.extend(fields.get("custom_values", ()))
+    message.reset_hint = ["unknown", "reset", "not_reset", "gauge"].index(fields.get("hint", "unknown"))
+    count, zero_count = fields.get("count", 0.0), fields.get("zero_count", 0.0)
+    if as_integers:
+        message.count_int, message.zero_count_int = int(count), int(zero_count)
+    else:
+        message.count_float, message.zero_count_float = count, zero_count
+    for side in ("positive", "negative"):
+        following, before = 0, 0
+        for index, amount in sorted(fields.get(side, {}).items()):
+            getattr(message, f"{side}_spans").add(offset=index - following, length=1)
+            following = index + 1
+            if as_integers:
+                getattr(message, f"{side}_deltas").append(int(amount) - before)
+                before = int(amount)
+            else:
+                getattr(message, f"{side}_counts").append(amount)
