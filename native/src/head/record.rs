@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fingerprint::fingerprint;
 use crate::head::check::{Counts, More, Prepared, rows};
 use crate::head::sections;
-use crate::head::store::Store;
+use crate::head::store::{NO_SLOT, Store};
 use crate::head::wire::{Reader, put_signed, put_text, put_times, put_varint};
 use crate::symbols::Interner;
 
@@ -20,19 +20,10 @@ pub const KIND_MORE: u8 = 3;
 pub fn encode(store: &mut Store, tenant: &str, prepared: &Prepared, segment: u32) -> (u8, Vec<u8>) {
     let mut out = Vec::with_capacity(64 + prepared.slots.len() * 2 + prepared.times.len() * 10);
     put_text(&mut out, tenant);
-    put_definitions(&mut out, store, prepared, segment);
-    put_varint(&mut out, prepared.slots.len() as u64);
-    let mut before = 0;
-    for &slot in &prepared.slots {
-        let id = store.series[slot as usize].id;
-        put_signed(&mut out, id.wrapping_sub(before) as i64);
-        before = id;
-    }
+    put_series(&mut out, store, &prepared.slots, segment);
     put_counts(&mut out, prepared);
     put_times(&mut out, &prepared.times);
-    for bits in &prepared.bits {
-        out.extend_from_slice(&bits.to_le_bytes());
-    }
+    put_values(&mut out, &prepared.bits);
     if !prepared.has_more() {
         return (KIND_SAMPLES, out);
     }
@@ -40,18 +31,29 @@ pub fn encode(store: &mut Store, tenant: &str, prepared: &Prepared, segment: u32
     (KIND_MORE, out)
 }
 
-fn put_definitions(out: &mut Vec<u8>, store: &mut Store, prepared: &Prepared, segment: u32) {
+/// The ids of the series, and the definitions of those that the segment does not have; a series is looked at once.
+fn put_series(out: &mut Vec<u8>, store: &mut Store, slots: &[u32], segment: u32) {
+    let mut ids = Vec::with_capacity(slots.len() * 2);
     let mut fresh = Vec::new();
-    for &slot in &prepared.slots {
+    let mut before = 0;
+    for &slot in slots {
         let series = &mut store.series[slot as usize];
+        put_signed(&mut ids, series.id.wrapping_sub(before) as i64);
+        before = series.id;
         if series.segment != segment {
             series.segment = segment;
             fresh.push(slot);
         }
     }
+    put_definitions(out, store, &fresh);
+    put_varint(out, slots.len() as u64);
+    out.extend_from_slice(&ids);
+}
+
+fn put_definitions(out: &mut Vec<u8>, store: &Store, fresh: &[u32]) {
     let mut strings = Interner::default();
     let mut sets = Vec::new();
-    for &slot in &fresh {
+    for &slot in fresh {
         let series = &store.series[slot as usize];
         put_varint(&mut sets, series.id);
         put_varint(&mut sets, u64::from(series.run.count));
@@ -69,14 +71,29 @@ fn put_definitions(out: &mut Vec<u8>, store: &mut Store, prepared: &Prepared, se
 }
 
 fn put_counts(out: &mut Vec<u8>, prepared: &Prepared) {
-    let mut ends = prepared.ends.iter().zip(1..);
-    let single = ends.all(|(&end, entry)| end == entry);
+    // An entry without histograms and exemplars has a sample, or it would not be here.
+    let single = prepared.ends.len() == prepared.times.len()
+        && (prepared.more.is_none()
+            || prepared
+                .ends
+                .iter()
+                .zip(1..)
+                .all(|(&end, entry)| end == entry));
     out.push(u8::from(!single));
     if single {
         return;
     }
     for entry in 0..prepared.ends.len() {
         put_varint(out, rows(&prepared.ends, entry).len() as u64);
+    }
+}
+
+fn put_values(out: &mut Vec<u8>, bits: &[u64]) {
+    let start = out.len();
+    out.resize(start + bits.len() * 8, 0);
+    let (words, _) = out[start..].as_chunks_mut::<8>();
+    for (word, bits) in words.iter_mut().zip(bits) {
+        *word = bits.to_le_bytes();
     }
 }
 
@@ -155,7 +172,7 @@ pub fn replay(
     for _ in 0..entries {
         id = id.wrapping_add(reader.signed()? as u64);
         store.reserve_id(id);
-        slots.push(ids.find(id));
+        slots.push(ids.find(id).unwrap_or(NO_SLOT));
     }
     let ends = match reader.byte()? {
         0 => (1..=entries as u32).collect(),
@@ -177,7 +194,8 @@ pub fn replay(
         store,
         outcome,
     };
-    for (entry, slot) in slots.into_iter().enumerate() {
+    for (entry, &slot) in slots.iter().enumerate() {
+        replayer.store.fetch_ahead(&slots, entry);
         for row in rows(&ends, entry) {
             let start_ms = sections.starts.get(row).copied().unwrap_or(0);
             let bits = u64::from_le_bytes(values[row]);
@@ -201,30 +219,30 @@ struct Replayer<'a> {
 }
 
 impl Replayer<'_> {
-    /// The slot to put a sample in, unless it is unknown or in a block.
+    /// Whether to take a sample: its series is known, and it is in no block.
     #[inline]
-    fn place(&mut self, slot: Option<u32>, time_ms: i64) -> Option<u32> {
-        if slot.is_none() {
+    fn place(&mut self, slot: u32, time_ms: i64) -> bool {
+        if slot == NO_SLOT {
             self.outcome.unknown += 1;
-        } else if self.taken.is_covered(time_ms) {
-            self.outcome.skipped += 1;
-            return None;
+            return false;
         }
-        slot
+        let covered = self.taken.is_covered(time_ms);
+        self.outcome.skipped += u64::from(covered);
+        !covered
     }
 
     #[inline]
-    fn sample(&mut self, slot: Option<u32>, time_ms: i64, start_ms: i64, bits: u64) {
-        if let Some(slot) = self.place(slot, time_ms) {
+    fn sample(&mut self, slot: u32, time_ms: i64, start_ms: i64, bits: u64) {
+        if self.place(slot, time_ms) {
             self.outcome.taken.samples += 1;
             self.store.append(slot, time_ms, start_ms, bits);
         }
     }
 
-    fn more(&mut self, slot: Option<u32>, more: &More, entry: usize) {
+    fn more(&mut self, slot: u32, more: &More, entry: usize) {
         if !more.histogram_ends.is_empty() {
             for row in rows(&more.histogram_ends, entry) {
-                if let Some(slot) = self.place(slot, more.histogram_times[row]) {
+                if self.place(slot, more.histogram_times[row]) {
                     self.outcome.taken.histograms += 1;
                     self.store.append_histogram(slot, more, row);
                 }
@@ -234,8 +252,7 @@ impl Replayer<'_> {
             return;
         }
         for exemplar in &more.exemplars[rows(&more.exemplar_ends, entry)] {
-            let slot = slot.filter(|_| !self.taken.is_covered(exemplar.time_ms));
-            if let Some(slot) = slot {
+            if slot != NO_SLOT && !self.taken.is_covered(exemplar.time_ms) {
                 self.outcome.taken.exemplars += 1;
                 self.store.add_exemplar(slot, exemplar);
             }

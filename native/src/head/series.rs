@@ -56,6 +56,7 @@ impl Series {
     }
 
     /// Takes the start of a float sample; 0 is none.
+    #[inline]
     pub fn append_start(&mut self, time_ms: i64, start_ms: i64, room: &mut Room<'_>) {
         if start_ms != 0 {
             let starts = self.extras().starts.get_or_insert_default();

@@ -6,7 +6,7 @@
 
 use hashbrown::HashTable;
 
-use crate::head::blocks::{Arenas, Blocks};
+use crate::head::blocks::{Arenas, Blocks, fetch};
 use crate::head::check::{More, Prepared, rows};
 use crate::head::exemplars::Arrivals;
 use crate::head::index::Index;
@@ -15,6 +15,8 @@ use crate::head::track::Room;
 use crate::write::batch::WriteBatch;
 
 pub const NO_SLOT: u32 = u32::MAX;
+/// Entries between the fetch of a series, that of its open block, and the append.
+const FETCH_DISTANCE: usize = 8;
 
 /// What bounds a head. Times in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,18 @@ pub struct Options {
     /// Exemplars of the tenant, and of one series; 0 for none.
     pub exemplars_max: usize,
     pub exemplars_per_series_max: usize,
+}
+
+/// Most of an append is waiting for memory: a series, then the block that it names. Both are asked for early.
+#[inline]
+fn fetch_ahead(series: &[Series], blocks: &Blocks, slots: &[u32], entry: usize) {
+    let at = |distance: usize| series.get(*slots.get(entry + distance)? as usize);
+    if let Some(far) = at(2 * FETCH_DISTANCE) {
+        fetch(far);
+    }
+    if let Some(near) = at(FETCH_DISTANCE) {
+        blocks.fetch(&near.floats.open.chain);
+    }
 }
 
 #[derive(Debug)]
@@ -172,6 +186,7 @@ impl Store {
             arenas: &mut self.arenas,
         };
         for (entry, &slot) in prepared.slots.iter().enumerate() {
+            fetch_ahead(&self.series, room.blocks, &prepared.slots, entry);
             let (times, bits) = prepared.samples(entry);
             let series = &mut self.series[slot as usize];
             for (&time_ms, &bits) in times.iter().zip(bits) {
@@ -204,6 +219,12 @@ impl Store {
     /// Moves the clock of the head.
     pub fn saw(&mut self, time_ms: Option<i64>) {
         self.max_ms = self.max_ms.max(time_ms);
+    }
+
+    /// Asks for what appends to the series behind an entry will need.
+    #[inline]
+    pub fn fetch_ahead(&self, slots: &[u32], entry: usize) {
+        fetch_ahead(&self.series, &self.blocks, slots, entry);
     }
 
     fn room(&mut self, slot: u32) -> (&mut Series, Room<'_>) {

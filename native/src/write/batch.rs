@@ -107,18 +107,24 @@ impl WriteBatch {
         self.exemplars.rows.len()
     }
 
+    #[inline]
     pub fn fingerprint(&self, index: usize) -> u128 {
         self.series[index].fingerprint
     }
 
     /// Timestamps and values of a series, ascending in time; equal timestamps in order of arrival.
+    #[inline]
     pub fn samples(&self, index: usize) -> (&[i64], &[f64]) {
         let (start, end) = self.samples_of(index);
         (&self.timestamps_ms[start..end], &self.values[start..end])
     }
 
     /// When the counters of these samples began, 0 where unknown; empty if no sample of the batch says so.
+    #[inline]
     pub fn starts(&self, index: usize) -> &[i64] {
+        if self.starts_ms.is_empty() {
+            return &[];
+        }
         let (start, end) = self.samples_of(index);
         self.starts_ms.get(start..end).unwrap_or_default()
     }
