@@ -167,8 +167,12 @@ pub fn matrix(
             .enumerate();
         let mut list = List::of(VALUES);
         for (step, (&value, _)) in points.filter(|(_, (_, present))| **present) {
-            list.separate(out);
-            out.extend_from_slice(prefixes.of(step));
+            if list.any {
+                prefixes.push(out, step);
+            } else {
+                list.separate(out);
+                out.extend_from_slice(prefixes.first(step));
+            }
             number::push_float(out, value);
             out.extend_from_slice(b"\"]");
         }
@@ -180,7 +184,7 @@ pub fn matrix(
         });
         for (step, view) in cells {
             list.separate(out);
-            out.extend_from_slice(prefixes.bare(step));
+            out.extend_from_slice(prefixes.unquoted(step));
             writer.push(out, view);
             out.push(b']');
         }
@@ -190,32 +194,52 @@ pub fn matrix(
     Ok(enclosed("matrix", elements(labels, work, body), stats))
 }
 
-/// `[seconds,"` of every step, written once for all series.
-struct Prefixes {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+/// `,[seconds,"` of every step, written once for all series.
+struct Prefixes(Vec<Prefix>);
+
+struct Prefix {
+    bytes: [u8; PREFIX_MAX],
+    size: usize,
 }
+
+/// A comma, a bracket, the seconds of an `i64` of milliseconds (21 characters at most), a comma, a quote.
+const PREFIX_MAX: usize = 32;
 
 impl Prefixes {
     fn new(steps: Steps) -> Self {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(steps.count + 1));
-        ends.push(0);
-        for step in 0..steps.count {
-            bytes.push(b'[');
-            number::push_seconds(&mut bytes, steps.at(step));
-            bytes.extend_from_slice(b",\"");
-            ends.push(bytes.len());
-        }
-        Self { bytes, ends }
+        let mut text = Vec::new();
+        let prefix = |step| {
+            text.clear();
+            text.extend_from_slice(b",[");
+            number::push_seconds(&mut text, steps.at(step));
+            text.extend_from_slice(b",\"");
+            let (mut bytes, size) = ([0; PREFIX_MAX], text.len());
+            bytes[..size].copy_from_slice(&text);
+            Prefix { bytes, size }
+        };
+        Self((0..steps.count).map(prefix).collect())
     }
 
-    fn of(&self, step: usize) -> &[u8] {
-        &self.bytes[self.ends[step]..self.ends[step + 1]]
+    /// Adds one behind another point.
+    #[inline]
+    fn push(&self, out: &mut Vec<u8>, step: usize) {
+        let Prefix { bytes, size } = &self.0[step];
+        // Whole, because a copy of a fixed size is two instructions.
+        let end = out.len() + size;
+        out.extend_from_slice(bytes);
+        out.truncate(end);
     }
 
-    /// The same without the quote.
-    fn bare(&self, step: usize) -> &[u8] {
-        &self.bytes[self.ends[step]..self.ends[step + 1] - 1]
+    /// The same without the comma, for the first point.
+    fn first(&self, step: usize) -> &[u8] {
+        let Prefix { bytes, size } = &self.0[step];
+        &bytes[1..*size]
+    }
+
+    /// As `first` without the quote.
+    fn unquoted(&self, step: usize) -> &[u8] {
+        let Prefix { bytes, size } = &self.0[step];
+        &bytes[1..*size - 1]
     }
 }
 

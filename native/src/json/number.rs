@@ -7,8 +7,8 @@ const PLAIN_MIN: f64 = 1e-6;
 const PLAIN_MAX: f64 = 1e21;
 const GENERAL_MIN: f64 = 1e-4;
 const GENERAL_MAX: f64 = 1e6;
-/// Where ryu, too, writes fractions without an exponent.
-const SAME_AS_RYU: std::ops::Range<f64> = 1e-5..1e15;
+/// Where zmij, too, writes fractions without an exponent.
+const SAME_AS_ZMIJ: std::ops::Range<f64> = 1e-5..1e15;
 
 /// A sample value: with an exponent below 1e-6 and from 1e21 on.
 #[inline]
@@ -17,9 +17,20 @@ pub fn push_float(out: &mut Vec<u8>, value: f64) {
     if size < WHOLE_MAX && size.trunc() == size {
         push_sign(out, value);
         push_whole(out, size as u64);
-    } else if size.is_finite() && !(PLAIN_MIN..PLAIN_MAX).contains(&size) {
+    } else if SAME_AS_ZMIJ.contains(&size) {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        push_rare(out, value);
+    }
+}
+
+/// A value that is neither a whole number nor of the usual size.
+#[cold]
+fn push_rare(out: &mut Vec<u8>, value: f64) {
+    let size = value.abs();
+    if size.is_finite() && !(PLAIN_MIN..PLAIN_MAX).contains(&size) {
         push_sign(out, value);
-        Digits::of(size, &mut ryu::Buffer::new()).push_exponent(out);
+        Digits::of(size, &mut zmij::Buffer::new()).push_exponent(out);
     } else {
         push_plain(out, value);
     }
@@ -38,8 +49,8 @@ pub fn push_plain(out: &mut Vec<u8>, value: f64) {
         return out.push(b'0');
     }
     let size = value.abs();
-    let mut buffer = ryu::Buffer::new();
-    if SAME_AS_RYU.contains(&size) && size.trunc() != size {
+    let mut buffer = zmij::Buffer::new();
+    if SAME_AS_ZMIJ.contains(&size) && size.trunc() != size {
         return out.extend_from_slice(buffer.format_finite(size).as_bytes());
     }
     Digits::of(size, &mut buffer).push_plain(out);
@@ -50,7 +61,7 @@ pub fn push_general(out: &mut Vec<u8>, value: f64) {
     let size = value.abs();
     if size.is_finite() && size != 0.0 && !(GENERAL_MIN..GENERAL_MAX).contains(&size) {
         push_sign(out, value);
-        Digits::of(size, &mut ryu::Buffer::new()).push_exponent(out);
+        Digits::of(size, &mut zmij::Buffer::new()).push_exponent(out);
     } else {
         push_plain(out, value);
     }
@@ -119,7 +130,7 @@ struct Digits {
 }
 
 impl Digits {
-    fn of(size: f64, buffer: &mut ryu::Buffer) -> Self {
+    fn of(size: f64, buffer: &mut zmij::Buffer) -> Self {
         let mut this = Self {
             digits: [0; 24],
             count: 0,
@@ -188,6 +199,7 @@ impl Digits {
 fn exponent(text: &[u8]) -> i32 {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
     let size = digits

@@ -62,6 +62,7 @@ impl Function for Total {
         }
     }
 
+    #[inline]
     fn value(&mut self, window: Window<'_>) -> Option<f64> {
         if self.prefix.is_empty() {
             return Some(self.scan(window.values()));
@@ -113,6 +114,7 @@ impl Extremes {
         }
     }
 
+    #[inline]
     fn move_to(&mut self, window: Window<'_>) {
         let values = window.series.values;
         for at in self.pushed.max(window.from)..window.until {
@@ -141,6 +143,7 @@ impl Function for Extremes {
         self.pushed = 0;
     }
 
+    #[inline]
     fn value(&mut self, window: Window<'_>) -> Option<f64> {
         self.move_to(window);
         let at = self.queue.front().copied().unwrap_or(window.until - 1);
@@ -192,6 +195,7 @@ impl Function for Steps {
         }
     }
 
+    #[inline]
     fn value(&mut self, window: Window<'_>) -> Option<f64> {
         Some(f64::from(
             self.prefix[window.until] - self.prefix[window.from + 1],
