@@ -90,6 +90,28 @@ class Samples(NamedTuple):
         packed = None if own is None else (own.offsets, own.timestamps_ms, own.starts_ms, own.values)
         return self.offsets, self.timestamps_ms, self.values, self.starts_ms, packed
 
+    @property
+    def histogram_bytes(self) -> int:
+        """What one histogram takes, on average; 0 where there is none."""
+        own = self.histograms
+        return 0 if own is None or not len(own.values) else -(-own.values.size_bytes // len(own.values))
+
+    def parts(self, rows: int) -> Iterator[Samples]:
+        """The samples of so many rows at a time, without copies. The parts share all histograms."""
+        if self.rows <= rows:
+            yield self
+            return
+        for at in range(0, self.rows, rows):
+            offsets, own = self.offsets[at : at + rows + 1], self.histograms
+            inside = slice(offsets[0], offsets[-1])
+            yield Samples(
+                offsets - offsets[0],
+                self.timestamps_ms[inside],
+                self.values[inside],
+                None if self.starts_ms is None else self.starts_ms[inside],
+                None if own is None else replace(own, offsets=own.offsets[at : at + rows + 1]),
+            )
+
     def of_starts(self) -> Samples:
         """The samples with their starts in seconds for values; staleness markers stay."""
         if self.starts_ms is None:
@@ -170,6 +192,22 @@ class Run:
     def cells(self, rows: int, steps: int) -> AbstractContextManager[None]:
         """Room for a block of results, charged before it is allocated."""
         return self.charged(rows * steps * CELL_BYTES)
+
+    def parts(self, samples: Samples, steps: int) -> Iterator[Samples]:
+        """The samples in parts of which no operation makes more histograms than fit into a batch."""
+        if not samples.histogram_bytes:
+            yield samples
+            return
+        room = self.options.batch_cells * CELL_BYTES
+        for part in samples.parts(max(1, room // max(1, steps * samples.histogram_bytes))):
+            self.control.check()
+            yield part
+
+    def made(self, samples: Samples, steps: int) -> AbstractContextManager[None]:
+        """Room for a histogram at each step of each row that has any, charged before they are made."""
+        own = samples.histograms
+        rows = 0 if own is None else int(np.count_nonzero(np.diff(own.offsets)))
+        return self.charged(rows * steps * samples.histogram_bytes)
 
     def pool(self, block: Block) -> AbstractContextManager[None]:
         """The histograms that an operation made."""

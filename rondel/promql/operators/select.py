@@ -33,6 +33,8 @@ __all__ = ["InstantSelect", "RangeSelect", "Source", "Take"]
 
 BATCH_SAMPLES = 1 << 18
 """samples that a selector aims to have in memory at a time"""
+SAMPLE_BYTES_MAX = 32
+"""of a float with its share of offsets and starts; what takes more, takes the room of several"""
 DENSEST_MS = 1000
 """sampling interval assumed until the first batch shows the real one"""
 _TITLES = {"value": "select", "time": "select times", "start": "select starts"}
@@ -78,7 +80,8 @@ class Source:
                 yield Samples(frame.offsets, frame.timestamps_ms, frame.values, starts_ms, histograms)
             finally:
                 run.control.release(samples, frame.size_bytes)
-            rows = max(1, BATCH_SAMPLES * (stop - at) // max(1, samples))
+            weight = max(1, samples, frame.size_bytes // SAMPLE_BYTES_MAX)
+            rows = max(1, BATCH_SAMPLES * (stop - at) // weight)
             at = stop
 
     def __str__(self) -> str:
@@ -168,13 +171,15 @@ class InstantSelect(VectorNode):
 
     def _lines(self, run: Run, selection: Selection) -> Iterator[Block]:
         """Values on the lines between samples."""
-        at = 0
-        for samples in self.source.batches(run, selection, self.window.count):
-            with run.cells(samples.rows, self.window.count):
+        at, steps = 0, self.window.count
+        batches = self.source.batches(run, selection, steps)
+        for samples in (part for whole in batches for part in run.parts(whole, steps)):
+            with run.cells(samples.rows, steps):
                 if samples.histograms is None:
                     block = extended.instant(samples, self.window, self.lookback_ms)
                 else:
-                    block, notes = extended.mixed_instant(samples, self.window, self.lookback_ms)
+                    with run.made(samples, steps):
+                        block, notes = extended.mixed_instant(samples, self.window, self.lookback_ms)
                     rows = np.arange(at, at + samples.rows)
                     tell_rows(run.annotations, notes, selection.labels.take(rows), self.span)
                 at += samples.rows

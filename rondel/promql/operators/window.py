@@ -40,6 +40,8 @@ KEEPS_NAME = frozenset({"first_over_time", "last_over_time"})
 AGGREGATES = frozenset({"avg_over_time", "sum_over_time"})
 COMPARES = frozenset({"changes", "delta", "idelta", "increase", "irate", "rate", "resets"})
 """Functions that need to know of every reset, and give no hint of it away."""
+MAKES = AGGREGATES | {"delta", "idelta", "increase", "irate", "rate"}
+"""Functions whose results are histograms that were not there before."""
 COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
 
 
@@ -85,13 +87,15 @@ class Window(VectorNode):
         overlaps = _OverlapCheck(self, source.labels)
         answered = np.zeros(self.grid.count, dtype=np.bool_)
         at = 0
-        for samples in source.batches:
+        told = map(self._told, source.batches)
+        for samples in (part for whole in told for part in run.parts(whole, window.count)):
             run.control.check()
             with run.cells(samples.rows, window.count):
                 if samples.histograms is None:
                     block = self._block(samples, window, args)
                 else:
-                    block = self._mixed(run, at, samples, source.labels, args)
+                    with run.made(samples, window.count if self.function in MAKES else 0):
+                        block = self._mixed(run, at, samples, source.labels, args)
                 names.check(at, block)
                 overlaps.check(at, samples)
                 if self.function == "quantile_over_time":
@@ -125,9 +129,8 @@ class Window(VectorNode):
             )
         else:
             steps = window.start_ms, window.step_ms, window.count
-            arrays = self._told(samples).arrays
             values, present, index, pool, notes = kernel.window_mixed(
-                self.function, arrays, *steps, child.range_ms, args
+                self.function, samples.arrays, *steps, child.range_ms, args
             )
             block = Block(values, present, HistogramCells(index, pool))
         rows = np.arange(at, at + samples.rows)

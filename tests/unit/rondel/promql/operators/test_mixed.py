@@ -97,12 +97,13 @@ def test_floats_beside_histograms_are_what_they_are_alone(query: str) -> None:
 def test_many_rows_at_a_time_or_few_are_the_same_answer(query: str, features: frozenset[str]) -> None:
     storage = loaded(FLOATS + HISTOGRAMS)
     whole = Engine(storage, EngineOptions(features=features))
-    parts = Engine(storage, EngineOptions(features=features, batch_series_max=1))
-    results = [one.range("t", query, 0, 540_000, 60_000, one.control()) for one in (whole, parts)]
+    rows = Engine(storage, EngineOptions(features=features, batch_series_max=1))
+    cells = Engine(storage, EngineOptions(features=features, batch_cells=10))
+    results = [one.range("t", query, 0, 540_000, 60_000, one.control()) for one in (whole, rows, cells)]
     shown = [_shown(result.data) for result in results]
-    assert shown[0] == shown[1]
-    assert sorted(results[0].warnings) == sorted(results[1].warnings)
-    assert sorted(results[0].infos) == sorted(results[1].infos)
+    assert shown[0] == shown[1] == shown[2]
+    assert sorted(results[0].warnings) == sorted(results[1].warnings) == sorted(results[2].warnings)
+    assert sorted(results[0].infos) == sorted(results[1].infos) == sorted(results[2].infos)
 
 
 def _shown(data: object) -> list[tuple[dict[str, str], list[object]]]:
@@ -143,6 +144,24 @@ def test_histograms_that_are_held_count_for_the_memory_of_the_query() -> None:
     control = engine(text).control()
     engine(text).instant("t", "h * 2", 0, control)
     assert control.memory_bytes_peak > 50 * 200 * 8
+
+
+def test_histograms_of_windows_are_made_a_batch_at_a_time_and_charged_before() -> None:
+    rows, steps, buckets = 20, 10, 100
+    text = "\n".join(f'h{{i="{i}"}} {{{{count:2 buckets:[{"1 " * buckets}]}}}}x19' for i in range(rows))
+    size_bytes = steps * buckets * 8
+    for query in ("sum(rate(h[5m]))", "sum(sum_over_time(h[5m]))", "sum(h smoothed)"):
+        peaks = []
+        for batch_cells in (1 << 20, 1000):
+            options = EngineOptions(features=FEATURES, batch_cells=batch_cells, batch_series_max=rows)
+            one = Engine(loaded(text), options)
+            control = one.control()
+            one.range("t", query, 300_000, 840_000, 60_000, control)
+            peaks.append(control.memory_bytes_peak)
+        assert peaks[0] - peaks[1] > (rows - 2) * size_bytes
+        one = engine(text, memory_bytes_max=peaks[1] // 2)
+        with pytest.raises(ExecutionError, match=f"limit {peaks[1] // 2} bytes"):
+            one.range("t", query, 300_000, 840_000, 60_000, one.control())
 
 
 def test_the_sums_of_many_groups_count_for_the_memory_of_the_query() -> None:
