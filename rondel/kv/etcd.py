@@ -145,13 +145,15 @@ class EtcdStore:
 
         return bool(await self._repeated(ask))
 
-    async def watch(self, prefix: str, revision: int) -> AsyncIterator[Changes]:
+    async def watch(self, prefix: str, revision: int, cluster: int = 0) -> AsyncIterator[Changes]:
         following = revision
         while True:
             try:
                 async for reply in self._watched(prefix, following):
                     if reply.compact_revision:
                         raise Compacted(following, reply.compact_revision)
+                    if reply.created and _is_other(reply.header, following, cluster):
+                        raise Compacted(following, reply.header.revision)
                     changes = _changes(reply)
                     if changes is not None:
                         following = changes.revision + 1
@@ -266,6 +268,12 @@ def _changes(reply: Any) -> Changes | None:
 def _change(event: Any) -> Change:
     is_put = event.type == pb.Event.PUT
     return Change(event.kv.key.decode(), _item(event.kv) if is_put else None)
+
+
+def _is_other(header: Any, revision: int, cluster: int) -> bool:
+    """Whether this is not the store that told us what came before the revision. One that knows less than we
+    have seen is new or from a backup: it would say nothing until its revisions have come so far."""
+    return bool(header.revision < revision - 1 or (cluster and header.cluster_id != cluster))
 
 
 def _item(kv: Any) -> Item:

@@ -31,6 +31,7 @@ class MemoryStore:
         self._compacted = 0
         self._changed = asyncio.Event()
         self._cluster = 1
+        self._granted = 0
         self.is_down = False
         """calls raise Unavailable, watches stand still"""
 
@@ -55,7 +56,9 @@ class MemoryStore:
 
     async def grant(self, ttl_s: int) -> int:
         self._check()
-        lease = max(self._leases, default=0) + 1 + self._revision
+        # A number is never used twice, not even by the store that takes this one's place.
+        self._granted += 1
+        lease = self._granted
         self._leases[lease] = _Lease(ttl_s, self._now_s() + ttl_s)
         return lease
 
@@ -71,12 +74,16 @@ class MemoryStore:
         self._check()
         self._end(lease)
 
-    async def watch(self, prefix: str, revision: int) -> AsyncIterator[Changes]:
-        at = revision
+    async def watch(self, prefix: str, revision: int, cluster: int = 0) -> AsyncIterator[Changes]:
+        at, cluster = revision, cluster or self._cluster
+        if at > self._revision + 1:
+            raise Compacted(at, self._revision)
         while True:
-            while self.is_down or at > self._revision:
+            while self.is_down or (at > self._revision and cluster == self._cluster):
                 self._changed.clear()
                 await self._changed.wait()
+            if cluster != self._cluster:
+                raise Compacted(at, self._revision)
             if at <= self._compacted:
                 raise Compacted(at, self._compacted)
             new = tuple(change for made, change in self._log if made >= at and change.key.startswith(prefix))
@@ -114,6 +121,15 @@ class MemoryStore:
         self._revision, self._compacted = 1, 0
         self._cluster += 1
         self._changed.set()
+
+    def backup(self) -> tuple[Item, ...]:
+        """What a backup has: keys without leases."""
+        return tuple(item for item in self._items.values() if not item.lease)
+
+    def restore(self, items: Sequence[Item]) -> None:
+        """A store made of a backup takes this one's place; its revisions start anew."""
+        self.wipe()
+        self._apply([Put(item.key, item.value) for item in items])
 
     def _check(self) -> None:
         if self.is_down:

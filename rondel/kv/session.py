@@ -6,12 +6,15 @@ import asyncio
 from typing import Final
 
 from rondel.errors import RondelError, Unavailable
-from rondel.kv.store import Delete, Guard, KeyValueStore, Put
+from rondel.kv.store import Delete, Guard, Item, KeyValueStore, Put
 
-__all__ = ["Session", "Taken"]
+__all__ = ["Session", "Taken", "payload"]
 
 _ROUNDS: Final = 3
 """keep-alives in the term of a lease"""
+_LOOK_ROUNDS: Final = 12
+"""keep-alives after which our keys are looked at: a store from a backup may have the lease and not the
+keys"""
 _RETRY_S: Final = 0.5
 
 
@@ -20,6 +23,12 @@ class Taken(RondelError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} belongs to another process that is alive")
+        self.key = key
+
+
+def payload(value: bytes) -> bytes:
+    """What a session was asked to put there, without the line that names its owner."""
+    return value.partition(b"\n")[2]
 
 
 class Session:
@@ -36,7 +45,15 @@ class Session:
         self._owner = owner.encode() + b"\n"
         self._lease = 0
         self._values: dict[str, bytes] = {}
+        # Keys of which the store may hold something else than we want, because a write of ours failed.
+        self._unsure: set[str] = set()
+        self._held: set[str] = set()
         self._changing = asyncio.Lock()
+        self._rounds = 0
+
+    def owns(self, item: Item) -> bool:
+        """Whether a key is ours."""
+        return item.value.startswith(self._owner)
 
     @property
     def is_held(self) -> bool:
@@ -44,62 +61,107 @@ class Session:
         return self._lease != 0
 
     async def put(self, key: str, value: bytes) -> None:
-        """Sets a key and keeps it. Raises Taken, Unavailable (then it is set as soon as that is possible)."""
+        """Sets a key and keeps it. Raises Taken, and then it is not ours; Unavailable, and then it is set as
+        soon as that is possible."""
         async with self._changing:
             self._values[key] = value
+            self._unsure.add(key)
             if not self._lease:
-                self._lease = await self._store.grant(self._ttl_s)
-            await self._set(key, value)
+                await self._begin()
+            await self._settle(key)
 
     async def delete(self, key: str) -> None:
-        """Deletes a key that we hold; none is no error."""
+        """Deletes a key that we hold; none is no error. Where it raises Unavailable, it goes as soon as
+        possible."""
         async with self._changing:
             self._values.pop(key, None)
-            found = await self._ours(key)
-            if found:
-                await self._store.commit([Guard(key, found)], [Delete(key)])
+            self._unsure.add(key)
+            await self._settle()
 
     async def run(self) -> None:
         """Keeps the lease until it is cancelled. Raises Taken when somebody took a key while we were away."""
+        pause_s = self._ttl_s / _ROUNDS
         while True:
-            await asyncio.sleep(self._ttl_s / _ROUNDS)
+            await asyncio.sleep(pause_s)
+            pause_s = self._ttl_s / _ROUNDS
             try:
                 async with self._changing:
                     await self._keep()
             except Unavailable:
-                await asyncio.sleep(_RETRY_S)
+                pause_s = _RETRY_S
 
     async def close(self) -> None:
         """Gives everything up, so that nobody has to wait for the lease to end."""
         async with self._changing:
             lease, self._lease = self._lease, 0
             self._values.clear()
+            self._unsure.clear()
+            self._held.clear()
             if lease:
                 await self._store.revoke(lease)
 
     async def _keep(self) -> None:
-        if self._lease and await self._store.keep_alive(self._lease):
-            return
-        self._lease = 0
-        if not self._values:
-            return
+        self._rounds += 1
+        if self._rounds % _LOOK_ROUNDS == 0:
+            self._unsure |= self._values.keys()
+        if not (self._lease and await self._store.keep_alive(self._lease)):
+            self._lease = 0
+            if self._values:
+                await self._begin()
+        await self._settle()
+
+    async def _begin(self) -> None:
         self._lease = await self._store.grant(self._ttl_s)
-        for key, value in self._values.items():
-            await self._set(key, value)
+        self._unsure |= self._values.keys()
+
+    async def _settle(self, new: str = "") -> None:
+        """Makes the store hold what we want. Raises Taken for the new key, and for one that was ours before;
+        one that never was is not ours to claim behind the back of whoever asked for it."""
+        for key in sorted(self._unsure):
+            if key in self._values:
+                if not self._lease:
+                    continue  # It would stay for ever; it is set with the next lease.
+                try:
+                    await self._set(key, self._values[key])
+                    self._held.add(key)
+                except Taken:
+                    was_ours = key in self._held
+                    self._forget(key)
+                    if was_ours or key == new:
+                        raise
+            else:
+                await self._remove(key)
+                self._held.discard(key)
+            self._unsure.discard(key)
+
+    async def _remove(self, key: str) -> None:
+        try:
+            found = await self._ours(key)
+        except Taken:
+            return
+        if found:
+            await self._store.commit([Guard(key, found.modified)], [Delete(key)])
+
+    def _forget(self, key: str) -> None:
+        self._values.pop(key, None)
+        self._unsure.discard(key)
+        self._held.discard(key)
 
     async def _set(self, key: str, value: bytes) -> None:
+        put = Put(key, self._owner + value, self._lease)
         while True:
             found = await self._ours(key)
-            put = Put(key, self._owner + value, self._lease)
-            if (await self._store.commit([Guard(key, found)], [put])).done:
+            if found and (found.value, found.lease) == (put.value, put.lease):
+                return
+            if (await self._store.commit([Guard(key, found.modified if found else 0)], [put])).done:
                 return
 
-    async def _ours(self, key: str) -> int:
-        """The revision of our value of a key, 0 where it has none. Raises Taken."""
+    async def _ours(self, key: str) -> Item | None:
+        """Our item of a key, None where it has none. Raises Taken."""
         snapshot = await self._store.snapshot(key)
         for item in snapshot.items:
             if item.key == key:
-                if not item.value.startswith(self._owner):
+                if not self.owns(item):
                     raise Taken(key)
-                return item.modified
-        return 0
+                return item
+        return None

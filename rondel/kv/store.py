@@ -95,10 +95,13 @@ class Committed:
 
 
 class Compacted(RondelError):
-    """The store has forgotten changes that a watch asked for: take a snapshot, then watch from there."""
+    """The store does not have the changes that a watch asked for, because it has forgotten them or is another
+    store than before: take a snapshot, then watch from there."""
 
     def __init__(self, revision: int, oldest: int) -> None:
-        super().__init__(f"changes from revision {revision} on are asked for, kept are those after {oldest}")
+        super().__init__(
+            f"changes from revision {revision} on are asked for, the store has those after {oldest}"
+        )
         self.oldest = oldest
 
 
@@ -120,5 +123,6 @@ class KeyValueStore(Protocol):
     async def revoke(self, lease: int) -> None:
         """Ends a lease and deletes its keys; one that has ended already is no error."""
 
-    def watch(self, prefix: str, revision: int) -> AsyncIterator[Changes]:
-        """Changes from `revision` on, without end, over lost connections and members. Raises Compacted."""
+    def watch(self, prefix: str, revision: int, cluster: int = 0) -> AsyncIterator[Changes]:
+        """Changes from `revision` on, without end, over lost connections and members. Raises Compacted, also
+        where it is not that cluster (0: any) that answers."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from rondel.errors import Unavailable
 from rondel.kv.store import Changes, Compacted, Item, KeyValueStore, Snapshot
@@ -14,6 +15,8 @@ from rondel.kv.store import Changes, Compacted, Item, KeyValueStore, Snapshot
 __all__ = ["Known", "View"]
 
 _RETRY_S: Final = 1.0
+_AGAIN_S: Final = 300.0
+"""after which all is read again: a store from a backup may look like the one before"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,17 @@ class View:
             try:
                 self._apply(_of(await self._store.snapshot(self.prefix)))
                 self._first.set()
-                async for changes in self._store.watch(self.prefix, self.known.revision + 1):
-                    self._apply(_after(self.known, changes))
-            except Compacted:
+                await self._follow()
+            except (Compacted, TimeoutError):
                 continue
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
+
+    async def _follow(self) -> None:
+        watch: Any = self._store.watch(self.prefix, self.known.revision + 1, self.known.cluster)
+        async with asyncio.timeout(_AGAIN_S), aclosing(watch):
+            async for changes in watch:
+                self._apply(_after(self.known, changes))
 
     def _apply(self, known: Known) -> None:
         self.known = known

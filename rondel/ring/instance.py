@@ -16,18 +16,39 @@ __all__ = ["Instance", "State", "decode", "encode"]
 
 
 class State(StrEnum):
-    """::
+    """Each step waits until those who read and write have applied the one before it::
 
-    (none) --join--> JOINING --every reader knows--> ACTIVE --leave--> LEAVING --shipped--> (none)
-                                                       ^  |
-                                                       +--+  restart: same tokens, same log
+        (none) --> JOINING --> SETTLING --> ACTIVE <--> RETIRING --> LEAVING --> LEFT
+                                   ^  |                               ^  |
+                                   |  +-------------------------------+  |
+                                   +-------------------------------------+
+
+    In between, some write by the ring before the step and some by the one after it. So readers take both
+    for possible while a state is in doubt, and a step is taken only when all of them do.
     """
 
     JOINING = "JOINING"
-    """read, not written: its ranges still belong to those before it"""
+    """not yet written, and every reader is to know that it will be"""
+    SETTLING = "SETTLING"
+    """written; somebody may still write without it"""
     ACTIVE = "ACTIVE"
+    """written by everybody; a restart changes nothing of that"""
+    RETIRING = "RETIRING"
+    """still written, and every reader is to know that it will not be"""
     LEAVING = "LEAVING"
-    """read, not written: it ships what it has"""
+    """not written; then it ships what it has"""
+    LEFT = "LEFT"
+    """gone: the entry tells it from one that the store has lost"""
+
+    @property
+    def is_written(self) -> bool:
+        """Whether samples go to it."""
+        return self in (State.SETTLING, State.ACTIVE, State.RETIRING)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether somebody else may hold the contrary for true."""
+        return self not in (State.ACTIVE, State.LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +62,22 @@ class Instance:
     ordinal: int
     """its number in the zone, from which its tokens follow"""
     state: State
-    active_since_ms: int = 0
-    """when it first took writes: rings of earlier times are without it; 0 while it never did"""
+    epoch: int = 0
+    """of the step that led here: steps of all instances are numbered in one row"""
+    fence: int = 0
+    """who has not applied this epoch is refused by everybody who has"""
+    spans: tuple[tuple[int, int], ...] = ()
+    """epochs from and until when it was written, ascending; until 0: it still is"""
+    settled_ms: int = 0
+    """since when nobody writes by a ring from before its last span began or ended; 0 while it joins first"""
     behind_since_ms: int = 0
-    """from when on it may lack what its replicas have; 0 where it lacks nothing"""
+    """from when on it may lack what it has acknowledged; 0 where it lacks nothing"""
+
+    def was_written(self, epoch: int) -> bool:
+        """Whether the ring of that epoch wrote it."""
+        if not self.spans:
+            return self.state.is_written
+        return any(start <= epoch and (not end or epoch < end) for start, end in self.spans)
 
     def tokens(self) -> NDArray[np.uint64]:
         """uint64[512], ascending"""

@@ -7,16 +7,21 @@ refuses: that is counted by series, since replicas may judge differently near a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rondel.ring.instance import State
 from rondel.ring.ring import NOBODY, Ring, Routes
 
-__all__ = ["Outcome", "PushTally", "Refusal", "Unanswered", "unanswered", "write_quorum"]
+__all__ = ["Outcome", "PushTally", "Refusal", "Unanswered", "is_fenced", "unanswered", "write_quorum"]
+
+SKEW_MS: Final = 15 * 60_000
+"""by how much clocks of a cluster may differ before a read looks at too few rings of the past"""
 
 
 def write_quorum(replication_factor: int) -> int:
@@ -131,30 +136,42 @@ class Unanswered:
 def unanswered(ring: Ring, answered: Iterable[str], since_ms: int) -> Unanswered | None:
     """None where the instances that answered hold all that was written since then and not shipped.
 
-    Series move when the ring changes and their samples do not: so the sets of now must have answered, and
-    those of every earlier ring that was written in that time.
+    Series move when the ring changes and their samples do not: so the sets of every ring that may have been
+    written by in that time must have answered. Whoever has left counts as one that answered, since what it
+    had is in blocks. An instance that says it is behind, or refuses our epoch, has not answered.
     """
+    if not ring.instances:
+        return Unanswered(1.0, ())
     have = frozenset(answered)
-    for then in _rings(ring, since_ms):
-        missing = _missing(then, then.writes, have)
+    allowed = write_quorum(ring.replication_factor) - 1
+    for routes in ring.possible(since_ms - SKEW_MS):
+        missing = _missing(ring, routes, have, allowed)
         if missing is not None:
             return missing
     return None
 
 
-def _rings(ring: Ring, since_ms: int) -> Sequence[Ring]:
-    changes = {one.active_since_ms for one in ring.instances if one.active_since_ms > since_ms}
-    return [ring, *(ring.at(time_ms - 1) for time_ms in sorted(changes))]
+def is_fenced(ring: Ring, applied: Iterable[str]) -> bool:
+    """Whether nobody can read or write any more by a ring from before the epoch that these instances have
+    applied: they refuse it, and without them no set gets a quorum."""
+    factor = ring.replication_factor
+    needed = write_quorum(factor)
+    allowed = min(needed, factor - needed + 1) - 1
+    have = frozenset(applied)
+    return all(_missing(ring, routes, have, allowed) is None for routes in ring.possible())
 
 
-def _missing(ring: Ring, routes: Routes, answered: frozenset[str]) -> Unanswered | None:
-    silent = np.array([one.id not in answered for one in ring.instances] + [False])
-    members = (routes.sets != NOBODY).sum(axis=1)
-    allowed = np.minimum(write_quorum(ring.replication_factor) - 1, np.maximum(members - 1, 0))
-    bad = silent[routes.sets].sum(axis=1) > allowed
+def _missing(ring: Ring, routes: Routes, answered: frozenset[str], allowed: int) -> Unanswered | None:
+    entries = ring.entries
+    silent = np.array(
+        [one.id not in answered and one.state is not State.LEFT for one in entries] + [False], dtype=np.bool_
+    )
+    # A set with fewer members than a quorum has never acknowledged anything.
+    can_write = (routes.sets != NOBODY).sum(axis=1) >= write_quorum(ring.replication_factor)
+    bad = can_write & (silent[routes.sets].sum(axis=1) > allowed)
     if not bad.any():
         return None
     sizes = np.diff(routes.ends.astype(np.float64), prepend=0.0) / float(1 << 64)
     places = np.unique(routes.sets[bad])
-    ids = tuple(ring.instances[place].id for place in places.tolist() if place >= 0 and silent[place])
+    ids = tuple(entries[place].id for place in places.tolist() if place >= 0 and silent[place])
     return Unanswered(float(sizes[bad].sum()), ids)

@@ -8,8 +8,9 @@ keeps its place, and the next one in its zone stands in for it, so that no other
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -50,58 +51,101 @@ class Ring:
     """The instances at one revision; immutable."""
 
     instances: tuple[Instance, ...]
-    """sorted by id"""
+    """sorted by id; those that have left are not among them but in `gone`"""
     replication_factor: int = 3
     revision: int = 0
+    """of the store, when it said so"""
+    epoch: int = 0
+    """number of the last step that is applied here; at least that of every entry"""
+    fence: int = 0
+    """who has not applied this epoch is not to be listened to"""
+    gone: tuple[Instance, ...] = field(init=False)
+    """those that have left: once they were written, and what they had is in blocks"""
     _zones: dict[str, _Zone] = field(init=False, repr=False)
+    _known: dict[tuple[bool, ...], Routes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.replication_factor <= 5:
             raise ValueError(f"replication factor {self.replication_factor}, want 1 to 5")
-        object.__setattr__(self, "instances", tuple(sorted(self.instances, key=lambda one: one.id)))
-        names = sorted({one.zone for one in self.instances})
-        zones = {name: _Zone(self.instances, name) for name in names}
-        object.__setattr__(self, "_zones", zones)
+        entries = sorted(self.instances, key=lambda one: one.id)
+        self._set("instances", tuple(one for one in entries if one.state is not State.LEFT))
+        self._set("gone", tuple(one for one in entries if one.state is State.LEFT))
+        self._set("epoch", max([self.epoch, *(one.epoch for one in entries)]))
+        self._set("fence", max([self.fence, *(one.fence for one in entries)]))
+        names = sorted({one.zone for one in entries})
+        self._set("_zones", {name: _Zone(self.entries, name) for name in names})
+        self._set("_known", {})
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    @property
+    def entries(self) -> tuple[Instance, ...]:
+        """The instances, then those that have left: sets name places in this row."""
+        return (*self.instances, *self.gone)
 
     @cached_property
     def writes(self) -> Routes:
-        """Whom a sample goes to: only instances that are ACTIVE, as many as there are up to the factor."""
-        return self._routes([one.state is State.ACTIVE for one in self.instances])
+        """Whom a sample goes to: only instances that are written, as many as there are up to the factor."""
+        return self._routes(tuple(one.state.is_written for one in self.entries))
 
     @cached_property
     def owners(self) -> Routes:
         """Whom a range belongs to once everybody has joined, and nobody who leaves is left."""
-        return self._routes([one.state is not State.LEAVING for one in self.instances])
+        going = (State.RETIRING, State.LEAVING, State.LEFT)
+        return self._routes(tuple(one.state not in going for one in self.entries))
 
-    def at(self, time_ms: int) -> Ring:
-        """The ring as it was written by then: without those who were not yet active.
+    def possible(self, since_ms: int | None = None) -> list[Routes]:
+        """Replica sets that a sample may have been written by: those of now, with every outcome of the steps
+        that are under way; those of the past since that time (None: of now only)."""
+        masks = dict.fromkeys(self._outcomes())
+        if since_ms is not None:
+            masks |= dict.fromkeys(self._past(since_ms))
+        return [self._routes(mask) for mask in masks]
 
-        Who has left since is not missed: it shipped everything before it went.
-        """
-        then = (one for one in self.instances if 0 < one.active_since_ms <= time_ms)
-        active = tuple(replace(one, state=State.ACTIVE) for one in then)
-        return Ring(active, self.replication_factor, self.revision)
+    def _outcomes(self) -> list[tuple[bool, ...]]:
+        choices = [
+            (one.state.is_written, not one.state.is_written)
+            if one.state.is_in_doubt
+            else (one.state.is_written,)
+            for one in self.entries
+        ]
+        return list(product(*choices))
+
+    def _past(self, since_ms: int) -> list[tuple[bool, ...]]:
+        """By epoch: clocks of instances may disagree on the order of what happened."""
+        recent = [one for one in self.entries if one.state.is_in_doubt or one.settled_ms > since_ms]
+        first = min(_switches(recent), default=self.epoch + 1)
+        epochs = [first - 1, *(epoch for epoch in _switches(self.entries) if epoch >= first)]
+        return [tuple(one.was_written(epoch) for one in self.entries) for epoch in epochs]
 
     def ownership(self) -> dict[str, float]:
         """The share of all hashes that each instance holds a replica of; they add up to the factor."""
         ends = self.owners.ends.astype(np.float64)
         sizes = np.diff(ends, prepend=0.0) / HASHES
-        shares = np.zeros(len(self.instances) + 1)
+        shares = np.zeros(len(self.entries) + 1)
         for column in self.owners.sets.T:
             np.add.at(shares, column, sizes)
         return {one.id: float(share) for one, share in zip(self.instances, shares, strict=False)}
 
-    def _routes(self, usable: list[bool]) -> Routes:
-        width = min(self.replication_factor, sum(usable))
-        ends = self._ends()
+    def _routes(self, usable: tuple[bool, ...]) -> Routes:
+        found = self._known.get(usable)
+        if found is None:
+            found = self._known[usable] = self._made(np.array(usable, dtype=np.bool_))
+        return found
+
+    def _made(self, usable: NDArray[np.bool_]) -> Routes:
+        width = min(self.replication_factor, int(usable.sum()))
+        ends = self._ends
         if not width:
             return Routes(ends, np.full((len(ends), self.replication_factor), NOBODY, np.int16))
-        zones = [zone for zone in self._zones.values() if any(usable[i] for i in zone.members)]
+        zones = [zone for zone in self._zones.values() if usable[zone.members].any()]
         replicas = [zone.replicas(ends, usable, width) for zone in zones]
         slots = (ends // np.uint64(HASHES // SLOTS)).astype(np.int64)
-        order = _zone_order([zone.name for zone in zones])[slots]
+        order = _zone_order(tuple(zone.name for zone in zones))[slots]
         return Routes(ends, _pick(replicas, order, width))
 
+    @cached_property
     def _ends(self) -> NDArray[np.uint64]:
         """Where ranges end: at every token, as every replica sees it, and where zones take turns."""
         parts = [np.array([HASHES - 1], dtype=np.uint64)]
@@ -110,6 +154,11 @@ class Ring:
         if len(self._zones) > 1 and len(self._zones) != self.replication_factor:
             parts.append(np.arange(1, SLOTS + 1, dtype=np.uint64) * np.uint64(HASHES // SLOTS) - np.uint64(1))
         return np.unique(np.concatenate(parts))
+
+
+def _switches(entries: Iterable[Instance]) -> list[int]:
+    """Epochs at which one of them began or ceased to be written, ascending."""
+    return sorted({epoch for one in entries for span in one.spans for epoch in span if epoch})
 
 
 def _turns(count: int) -> list[np.uint64]:
@@ -130,11 +179,11 @@ class _Zone:
         self.tokens: NDArray[np.uint64] = tokens[order]
         self._places: NDArray[np.int16] = places[order]
 
-    def replicas(self, ends: NDArray[np.uint64], usable: list[bool], width: int) -> _Sets:
+    def replicas(self, ends: NDArray[np.uint64], usable: NDArray[np.bool_], width: int) -> _Sets:
         """int16[ranges, width]: instances of the zone that are usable, each once, NOBODY behind the last."""
-        kept = np.array([usable[place] for place in self._places], dtype=np.bool_)
+        kept = usable[self._places]
         tokens, places = self.tokens[kept], self._places[kept]
-        distinct = min(width, len(set(places.tolist())))
+        distinct = min(width, int(usable[self.members].sum()))
         found = np.full((len(ends), width), NOBODY, np.int16)
         known = np.zeros(len(ends), np.int64)
         rows = np.arange(len(ends))
@@ -151,7 +200,8 @@ class _Zone:
         return found
 
 
-def _zone_order(names: list[str]) -> NDArray[np.int64]:
+@cache
+def _zone_order(names: tuple[str, ...]) -> NDArray[np.int64]:
     """int64[slots, zones]: by rendezvous, so that a new zone takes its turns from all others alike."""
     weights = np.empty((SLOTS, len(names)), np.uint64)
     for column, name in enumerate(names):

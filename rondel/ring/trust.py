@@ -1,56 +1,46 @@
-"""Whether a change of the ring is to be believed.
+"""What of the store's word is believed.
 
-A cluster does not shrink by a third within a minute unless it says so: members that leave are LEAVING
-first. So a sudden loss means that the store is sick (wiped, restored from a backup, its leases ended while it
-was away), and those who were there before are better kept.
+An instance holds data, so nobody forgets it before it says that it has left (`LEFT`). An entry that is
+missing, or older than one seen before, means that the store is sick: wiped, restored from a backup, edited
+by hand. What was known before is kept, and told (`lacking`) so that it can be put back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable
 
-from rondel.ring.instance import Instance, State
-from rondel.ring.ring import Ring
+from rondel.ring.instance import Instance
 
 __all__ = ["Trust"]
 
-WINDOW_MS: Final = 60_000
-LOST_SHARE: Final = 1 / 3
 
-
-@dataclass(slots=True)
 class Trust:
-    """Remembers members for a minute after they were seen, and as long as too many of them are missing."""
+    """Remembers of every instance the entry with the highest epoch."""
 
-    suspicion: str = ""
-    """why members are kept that the store does not name; empty while none are"""
-    _seen: dict[str, tuple[Instance, int]] = field(default_factory=dict)
-    """each with the last time at which the store named it"""
+    def __init__(self, remembered: Iterable[Instance] = ()) -> None:
+        self.lacking: tuple[Instance, ...] = ()
+        """entries that the store lacks or has only older, the oldest first"""
+        self._best = {one.id: one for one in remembered}
 
-    def consider(self, said: Ring, now_ms: int) -> Ring:
-        """The ring to use after the store said this one."""
-        self._seen.update({one.id: (one, now_ms) for one in said.instances})
-        named = {one.id for one in said.instances}
-        missing = {
-            id: one
-            for id, (one, seen_ms) in self._seen.items()
-            if id not in named
-            and one.state is not State.LEAVING
-            and (self.suspicion or now_ms - seen_ms <= WINDOW_MS)
-        }
-        if len(missing) > 1 and len(missing) >= LOST_SHARE * (len(named) + len(missing)):
-            self.suspicion = (
-                f"{len(missing)} of {len(named) + len(missing)} members are gone at once: "
-                f"{', '.join(sorted(missing))}"
-            )
-            return Ring((*said.instances, *missing.values()), said.replication_factor, said.revision)
-        self.suspicion = ""
-        self._seen = {id: seen for id, seen in self._seen.items() if id in named or id in missing}
-        return said
+    @property
+    def suspicion(self) -> str:
+        """Why the store's word is not all that is believed; empty where it is."""
+        if not self.lacking:
+            return ""
+        return f"the store lacks {len(self.lacking)} of {len(self._best)} entries that were seen before"
 
-    def believe(self, said: Ring) -> Ring:
+    def consider(self, said: Iterable[Instance]) -> tuple[Instance, ...]:
+        """What to believe after the store said this: all of it. By id, those that have left among them."""
+        named = {one.id: one for one in said}
+        for id, one in named.items():
+            known = self._best.get(id)
+            if known is None or one.epoch >= known.epoch:
+                self._best[id] = one
+        lacking = [one for id, one in self._best.items() if id not in named or named[id].epoch < one.epoch]
+        self.lacking = tuple(sorted(lacking, key=lambda one: one.epoch))
+        return tuple(self._best[id] for id in sorted(self._best))
+
+    def believe(self, said: Iterable[Instance]) -> tuple[Instance, ...]:
         """An operator's word: the cluster is what the store says."""
-        self._seen.clear()
-        self.suspicion = ""
-        return self.consider(said, 0)
+        self._best.clear()
+        return self.consider(said)

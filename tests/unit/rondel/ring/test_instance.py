@@ -7,7 +7,7 @@ import pytest
 from rondel.errors import InvalidData
 from rondel.ring.instance import Instance, State, decode, encode
 
-ENTRY = Instance("ingester-a-0", "a", "10.0.0.1:9095", 7, State.LEAVING, active_since_ms=5, behind_since_ms=9)
+ENTRY = Instance("ingester-a-0", "a", "10.0.0.1:9095", 7, State.LEAVING, settled_ms=5, behind_since_ms=9)
 
 
 def test_an_entry_comes_back_as_it_was_written() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rondel.ring.instance import Instance, State
-from rondel.ring.quorum import Outcome, PushTally, Refusal, unanswered, write_quorum
+from rondel.ring.quorum import SKEW_MS, Outcome, PushTally, Refusal, is_fenced, unanswered, write_quorum
 from rondel.ring.ring import Ring
 from tests.unit.rondel.ring.test_ring import HASHES, fleet, with_state
 
@@ -149,15 +149,41 @@ def test_nobody_answering_is_nothing_answered() -> None:
 
 
 def test_an_earlier_owner_must_answer_for_what_it_was_given() -> None:
-    """a3 came at 1000 and took ranges from a0 to a2; what was written before is still there."""
-    young = Instance("a3", "a", "a3:1", 3, State.ACTIVE, active_since_ms=1_000)
-    ring = Ring((*fleet(3, 1, 1).instances, young), 3)
-    silent = all_but(ring, "a0", "b0")
-    assert unanswered(ring, silent, since_ms=2_000) is not None
-    only_new = all_but(ring, "a3", "b0")
-    assert unanswered(ring, only_new, since_ms=0) is not None
-    everybody_old = all_but(ring, "a3")
-    assert unanswered(ring, everybody_old, since_ms=0) is None
+    """a3 came and took ranges from a0 to a2; what was written before is still there."""
+    old = [replace(one, spans=((1, 0),), settled_ms=1) for one in fleet(3, 1, 1).instances]
+    came_ms = 10 * SKEW_MS
+    young = Instance("a3", "a", "a3:1", 3, State.ACTIVE, epoch=5, spans=((5, 0),), settled_ms=came_ms)
+    ring = Ring((*old, young), 3)
+    assert unanswered(ring, all_but(ring, "a3", "b0"), since_ms=0) is not None
+    assert unanswered(ring, all_but(ring, "a3"), since_ms=0) is None
+    # Only a3 has what was written to its ranges since.
+    old_owners = all_but(ring, "b0", "a0", "a1", "a2")
+    assert unanswered(ring, old_owners, since_ms=0) is not None
+    missing_since = unanswered(Ring((*old[3:], young)), ["a3", "c0"], since_ms=came_ms + SKEW_MS)
+    assert missing_since is None
+
+
+def test_an_empty_ring_answers_nothing() -> None:
+    missing = unanswered(Ring(()), [], since_ms=0)
+    assert missing is not None
+    assert missing.share == 1.0
+
+
+def test_one_that_has_left_counts_as_having_answered() -> None:
+    entries = [replace(one, spans=((1, 0),), settled_ms=1) for one in fleet(2, 1, 1).instances]
+    left = replace(entries[1], state=State.LEFT, spans=((1, 6),), settled_ms=SKEW_MS + 5)
+    ring = Ring((entries[0], left, *entries[2:]))
+    assert unanswered(ring, ["a0", "b0"], since_ms=0) is None
+    assert unanswered(ring, ["a0"], since_ms=0) is not None
+
+
+@pytest.mark.parametrize(("factor", "late", "expected"), [(3, "a", True), (3, "ab", False), (2, "a", False)])
+def test_a_ring_is_fenced_off_when_no_quorum_is_without_those_who_refuse_it(
+    factor: int, late: str, expected: bool
+) -> None:
+    ring = fleet(2, 2, 2, factor=factor)
+    applied = [one.id for one in ring.instances if one.zone not in late]
+    assert is_fenced(ring, applied) is expected
 
 
 def test_the_stand_in_of_one_that_leaves_holds_what_came_since() -> None:
@@ -172,15 +198,20 @@ def test_a_complete_read_meets_every_write(data: st.DataObject) -> None:
     """Whatever quorum took a write, now or in an earlier ring: one of it is among those that answered."""
     count = data.draw(st.integers(1, 3))
     ring = fleet(*[count] * data.draw(st.integers(1, 3)))
-    late = data.draw(st.sets(st.sampled_from(ring.instances), max_size=2))
-    ring = Ring(tuple(replace(one, active_since_ms=50) if one in late else one for one in ring.instances), 3)
-    answered = data.draw(st.sets(st.sampled_from([one.id for one in ring.instances])))
+    states = st.sampled_from(list(State))
+    entries = [
+        replace(one, state=data.draw(states), spans=((start, 0),), epoch=start, settled_ms=SKEW_MS * start)
+        for one in ring.instances
+        for start in [data.draw(st.integers(1, 3))]
+    ]
+    ring = Ring(tuple(replace(one, spans=((1, 2),)) if not one.state.is_written else one for one in entries))
+    answered = data.draw(st.sets(st.sampled_from([one.id for one in ring.entries])))
     if unanswered(ring, answered, since_ms=10) is not None:
         return
     needed = write_quorum(3)
-    for then in (ring, ring.at(49)):
-        for row in then.writes.sets.tolist():
-            members = [then.instances[place].id for place in row if place >= 0]
+    counts = answered | {one.id for one in ring.gone}
+    for then in ring.possible(10 - SKEW_MS):
+        for row in then.sets.tolist():
+            members = [ring.entries[place].id for place in row if place >= 0]
             if len(members) >= needed:
-                silent = [id for id in members if id not in answered]
-                assert len(silent) < needed
+                assert len([id for id in members if id not in counts]) < needed

@@ -19,7 +19,7 @@ def fleet(*zones: int, factor: int = 3) -> Ring:
     """A ring of so many instances in each zone, all active since 1."""
     return Ring(
         tuple(
-            Instance(f"{name}{number}", name, f"{name}{number}:1", number, State.ACTIVE, active_since_ms=1)
+            Instance(f"{name}{number}", name, f"{name}{number}:1", number, State.ACTIVE, settled_ms=1)
             for name, count in zip("abcdefg", zones, strict=False)
             for number in range(count)
         ),
@@ -103,13 +103,58 @@ def test_a_zone_that_is_gone_leaves_the_others_where_they_are() -> None:
         assert {id for id in whole if id[0] in "ab"} <= rest
 
 
-def test_the_ring_of_an_earlier_time_is_without_those_who_came_later() -> None:
-    young = Instance("c3", "c", "c3:1", 3, State.ACTIVE, active_since_ms=1_000)
-    joining = Instance("c4", "c", "c4:1", 4, State.JOINING)
-    ring = fleet(3, 3, 3)
-    grown = Ring((*ring.instances, young, joining), 3)
-    assert members(grown.at(999)) == members(ring)
-    assert members(grown.at(1_000)) == members(Ring((*ring.instances, young), 3))
+def every(ring: Ring, since_ms: int | None = None) -> list[list[set[str]]]:
+    """What `members` says, for each of the possible routes."""
+    names = [one.id for one in ring.entries]
+    return [
+        [{names[place] for place in row if place >= 0} for row in routes.of(HASHES[:500]).tolist()]
+        for routes in ring.possible(since_ms)
+    ]
+
+
+def written(id: str, *spans: tuple[int, int], state: State = State.ACTIVE, settled_ms: int = 1) -> Instance:
+    return Instance(
+        id, id[0], f"{id}:1", int(id[1:]), state, epoch=max(spans[-1]), spans=spans, settled_ms=settled_ms
+    )
+
+
+def test_the_past_is_without_those_who_came_later() -> None:
+    old = [written(f"{zone}{number}", (1, 0)) for zone in "abc" for number in range(2)]
+    grown = Ring((*old, written("c2", (5, 0), settled_ms=1_000)))
+    before, now = members(Ring(tuple(old)), HASHES[:500]), members(grown, HASHES[:500])
+    assert every(grown, 999) == [now, before]
+    assert every(grown, 1_000) == [now]
+    assert every(grown) == [now]
+
+
+def test_the_past_is_with_those_who_have_left_since() -> None:
+    old = [written(f"{zone}{number}", (1, 0)) for zone in "abc" for number in range(2)]
+    gone = written("c2", (5, 8), state=State.LEFT, settled_ms=1_000)
+    shrunk = Ring((*old, gone))
+    assert [one.id for one in shrunk.gone] == ["c2"]
+    with_it = members(Ring((*old, written("c2", (5, 0)))), HASHES[:500])
+    without = members(Ring(tuple(old)), HASHES[:500])
+    assert every(shrunk, 999) == [without, with_it]
+    assert every(shrunk, 1_000) == [without]
+
+
+@pytest.mark.parametrize("state", [State.JOINING, State.SETTLING, State.RETIRING, State.LEAVING])
+def test_one_in_doubt_is_there_and_is_not(state: State) -> None:
+    ring = fleet(2, 2, 2)
+    whole = members(ring, HASHES[:500])
+    without = members(Ring(tuple(one for one in ring.instances if one.id != "b1")), HASHES[:500])
+    found = every(with_state(ring, "b1", state))
+    assert len(found) == 2
+    assert whole in found
+    assert without in found
+    assert found[0] == (whole if state.is_written else without)
+
+
+def test_epoch_and_fence_are_the_highest_of_all_entries() -> None:
+    entries = (replace(written("a0", (7, 9), state=State.LEFT), epoch=10, fence=9), written("b0", (4, 0)))
+    ring = Ring(entries)
+    assert (ring.epoch, ring.fence) == (10, 9)
+    assert Ring((entries[1],), epoch=12, fence=11).epoch == 12
 
 
 def test_ownership_counts_who_joins_and_not_who_leaves() -> None:

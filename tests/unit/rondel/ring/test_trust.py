@@ -1,77 +1,56 @@
-"""A ring shrinks one by one, or by members that say that they leave; anything else is not believed."""
+"""Nobody is forgotten before it says that it has left."""
 
 from __future__ import annotations
 
-from rondel.ring.instance import State
-from rondel.ring.ring import Ring
-from rondel.ring.trust import WINDOW_MS, Trust
-from tests.unit.rondel.ring.test_ring import fleet, with_state
+from dataclasses import replace
 
-WHOLE = fleet(3, 3, 3)
+from rondel.ring.instance import Instance, State
+from rondel.ring.trust import Trust
+from tests.unit.rondel.ring.test_ring import fleet
 
-
-def without(ring: Ring, *ids: str) -> Ring:
-    return Ring(tuple(one for one in ring.instances if one.id not in ids), ring.replication_factor)
+WHOLE = tuple(replace(one, epoch=number + 1) for number, one in enumerate(fleet(2, 2, 2).instances))
 
 
-def ids(ring: Ring) -> set[str]:
-    return {one.id for one in ring.instances}
-
-
-def test_one_that_is_lost_is_gone_at_once() -> None:
+def test_what_the_store_says_is_believed() -> None:
     trust = Trust()
-    trust.consider(WHOLE, 0)
-    assert ids(trust.consider(without(WHOLE, "a0"), 1)) == ids(WHOLE) - {"a0"}
+    assert trust.consider(WHOLE) == WHOLE
+    moved = (replace(WHOLE[0], address="elsewhere:1"), *WHOLE[1:])
+    assert trust.consider(moved) == moved
+    assert (trust.lacking, trust.suspicion) == ((), "")
+
+
+def test_an_entry_that_is_missing_is_kept_and_told() -> None:
+    trust = Trust()
+    trust.consider(WHOLE)
+    assert trust.consider(WHOLE[1:]) == WHOLE
+    assert trust.lacking == (WHOLE[0],)
+    assert trust.suspicion == "the store lacks 1 of 6 entries that were seen before"
+    trust.consider(WHOLE)
     assert trust.suspicion == ""
 
 
-def test_a_third_that_is_lost_at_once_is_kept_until_it_is_back() -> None:
+def test_a_store_that_was_wiped_changes_nothing_and_is_told_the_oldest_first() -> None:
     trust = Trust()
-    trust.consider(WHOLE, 0)
-    rest = without(WHOLE, "a0", "a1", "a2")
-    assert ids(trust.consider(rest, 1)) == ids(WHOLE)
-    assert trust.suspicion == "3 of 9 members are gone at once: a0, a1, a2"
-    assert ids(trust.consider(rest, 10 * WINDOW_MS)) == ids(WHOLE)
-    assert ids(trust.consider(without(WHOLE, "a0"), 11 * WINDOW_MS)) == ids(WHOLE) - {"a0"}
-    assert trust.suspicion == ""
+    trust.consider(reversed(WHOLE))
+    assert trust.consider(()) == WHOLE
+    assert trust.lacking == WHOLE
 
 
-def test_leases_that_end_one_after_the_other_add_up() -> None:
+def test_an_entry_from_a_backup_does_not_replace_a_newer_one() -> None:
+    left = replace(WHOLE[0], state=State.LEFT, epoch=20)
     trust = Trust()
-    trust.consider(WHOLE, 0)
-    trust.consider(without(WHOLE, "a0"), 1_000)
-    trust.consider(without(WHOLE, "a0", "b1"), 2_000)
-    assert ids(trust.consider(without(WHOLE, "a0", "b1", "c2"), 3_000)) == ids(WHOLE)
+    trust.consider((left, *WHOLE[1:]))
+    assert trust.consider(WHOLE) == (left, *WHOLE[1:])
+    assert trust.lacking == (left,)
 
 
-def test_losses_a_minute_apart_do_not() -> None:
-    trust = Trust()
-    trust.consider(WHOLE, 0)
-    trust.consider(without(WHOLE, "a0"), 1_000)
-    trust.consider(without(WHOLE, "a0"), 1_000 + WINDOW_MS + 1)
-    left = without(WHOLE, "a0", "b1", "c2")
-    assert ids(trust.consider(left, 1_001 + WINDOW_MS + 1)) == ids(left)
-
-
-def test_a_store_that_was_wiped_changes_nothing() -> None:
-    trust = Trust()
-    trust.consider(WHOLE, 0)
-    assert ids(trust.consider(Ring(()), 1)) == ids(WHOLE)
-
-
-def test_members_that_leave_are_believed_however_many() -> None:
-    trust = Trust()
-    leaving = WHOLE
-    for id in ("a0", "a1", "a2", "b0"):
-        leaving = with_state(leaving, id, State.LEAVING)
-    trust.consider(leaving, 0)
-    rest = without(leaving, "a0", "a1", "a2", "b0")
-    assert ids(trust.consider(rest, 1)) == ids(rest)
+def test_what_was_remembered_counts_like_what_was_said() -> None:
+    trust = Trust(WHOLE)
+    assert trust.consider(()) == WHOLE
 
 
 def test_an_operator_can_say_that_they_are_gone() -> None:
-    trust = Trust()
-    trust.consider(WHOLE, 0)
-    trust.consider(fleet(1, 1), 1)
-    assert ids(trust.believe(fleet(1, 1))) == ids(fleet(1, 1))
-    assert trust.suspicion == ""
+    rest: tuple[Instance, ...] = WHOLE[:1]
+    trust = Trust(WHOLE)
+    assert trust.believe(rest) == rest
+    assert trust.lacking == ()

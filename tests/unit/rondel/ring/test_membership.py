@@ -1,0 +1,132 @@
+"""One step after the other, each only when it is safe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rondel.ring.instance import Instance, State
+from rondel.ring.membership import (
+    Enter,
+    Hold,
+    Release,
+    Ship,
+    Situation,
+    Step,
+    Wait,
+    admits,
+    entered,
+    next_step,
+)
+from rondel.ring.ring import Ring
+from tests.unit.rondel.ring.test_ring import fleet
+
+ME = Instance("a2", "a", "a2:1", 2, State.JOINING)
+OTHERS = fleet(2, 2, 2).instances
+ALL = {one.id: 9 for one in (*OTHERS, ME)} | {"querier-1": 9}
+
+
+def own(state: State, **fields: int) -> Instance:
+    spans = ((3, 0),) if state.is_written else ()
+    return replace(ME, state=state, epoch=9, spans=spans, **fields)
+
+
+def situation(entry: Instance | None, **changes: object) -> Situation:
+    ring = Ring((*OTHERS, entry) if entry else OTHERS, epoch=9)
+    return replace(Situation(ME, entry, ring, ALL, holds_turn=True), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "is_leaving", "step"),
+    [
+        (State.LEFT, False, Enter(State.JOINING)),
+        (State.JOINING, False, Enter(State.SETTLING)),
+        (State.SETTLING, False, Enter(State.ACTIVE)),
+        (State.ACTIVE, False, Release()),
+        (State.RETIRING, False, Enter(State.ACTIVE)),
+        (State.LEAVING, False, Enter(State.SETTLING)),
+        (State.JOINING, True, Enter(State.LEFT)),
+        (State.SETTLING, True, Enter(State.LEAVING)),
+        (State.ACTIVE, True, Enter(State.RETIRING)),
+        (State.RETIRING, True, Enter(State.LEAVING)),
+        (State.LEAVING, True, Ship()),
+        (State.LEFT, True, Release()),
+    ],
+)
+def test_where_everybody_has_applied_the_last_step_the_next_one_is_taken(
+    state: State, is_leaving: bool, step: Step
+) -> None:
+    assert next_step(situation(own(state), is_leaving=is_leaving)) == step
+
+
+def test_what_is_shipped_may_go() -> None:
+    assert next_step(situation(own(State.LEAVING), is_leaving=True, is_shipped=True)) == Enter(State.LEFT)
+
+
+@pytest.mark.parametrize("state", [State.LEFT, State.JOINING, State.SETTLING])
+def test_only_one_of_a_zone_moves(state: State) -> None:
+    assert next_step(situation(own(state), holds_turn=False)) == Hold()
+
+
+def test_a_restart_changes_nothing() -> None:
+    assert next_step(situation(own(State.ACTIVE), holds_turn=False)) == Wait()
+
+
+def test_a_living_reader_is_waited_for_and_not_for_ever() -> None:
+    late = ALL | {"querier-1": 8}
+    now = situation(own(State.JOINING), applied=late)
+    assert next_step(now) == Wait("not yet applied by querier-1")
+    assert next_step(replace(now, is_patient=False)) == Enter(State.SETTLING)
+
+
+def test_ingesters_enough_to_refuse_the_old_ring_are_waited_for_for_ever() -> None:
+    one_zone = {id: epoch for id, epoch in ALL.items() if id not in ("b0", "b1")}
+    assert next_step(situation(own(State.JOINING), applied=one_zone)) == Enter(State.SETTLING)
+    two_zones = {id: epoch for id, epoch in one_zone.items() if id != "c0"}
+    now = situation(own(State.JOINING), applied=two_zones, is_patient=False)
+    assert next_step(now) == Wait("too few ingesters have applied our last step")
+
+
+def test_two_that_crashed_on_the_way_are_enough_for_a_zone() -> None:
+    stuck = [replace(one, state=State.JOINING) if one.zone == "a" else one for one in OTHERS]
+    assert next_step(situation(None, ring=Ring(tuple(stuck)))) == Wait(
+        "a0, a1 have begun to move and have not ended"
+    )
+
+
+def test_one_that_lacks_something_does_not_leave() -> None:
+    step = next_step(situation(own(State.LEAVING, behind_since_ms=1), is_leaving=True, is_shipped=True))
+    assert step == Wait("what we lack is to be repaired before we leave")
+
+
+def test_a_whole_life_in_entries() -> None:
+    entry: Instance | None = None
+    lives = [State.JOINING, State.SETTLING, State.ACTIVE, State.RETIRING, State.LEAVING, State.LEFT]
+    found = []
+    for epoch, state in enumerate(lives, start=10):
+        entry = entered(situation(entry), state, epoch, now_ms=epoch * 100)
+        found.append((entry.epoch, entry.fence, entry.spans, entry.settled_ms))
+    assert found == [
+        (10, 0, (), 0),
+        (11, 10, ((11, 0),), 0),
+        (12, 11, ((11, 0),), 1200),
+        (13, 11, ((11, 0),), 1200),
+        (14, 13, ((11, 14),), 1200),
+        (15, 14, ((11, 14),), 1500),
+    ]
+
+
+def test_one_that_changes_its_mind_demands_nothing_of_others() -> None:
+    retiring = own(State.RETIRING, fence=7)
+    assert entered(situation(retiring), State.ACTIVE, 10, 0).fence == 7
+
+
+def test_who_is_late_is_refused_by_a_member_that_leaves_and_by_the_fence() -> None:
+    leaving = replace(own(State.LEAVING), fence=8)
+    ring = Ring((*OTHERS, leaving))
+    assert not admits(ring, "a0", 7, is_push=False)
+    assert admits(ring, "a0", 8, is_push=True)
+    assert admits(ring, "a2", 8, is_push=False)
+    assert not admits(ring, "a2", 8, is_push=True)
+    assert admits(ring, "a2", 9, is_push=True)
