@@ -25,6 +25,8 @@ class Identity:
     """drawn once a directory: two processes with one id and two directories are not the same ingester"""
     has_joined: bool = False
     """whether what it was given since it joined is here; an entry of the ring without it means a lost disk"""
+    behind_since_ms: int = 0
+    """from when on that is not so; the entry of the ring says the same, but the store may forget it"""
 
 
 class IdentityStore(Protocol):

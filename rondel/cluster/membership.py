@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rondel.cluster.identity import IdentityStore
+from rondel.cluster.identity import Identity, IdentityStore
 from rondel.cluster.keys import Keys
 from rondel.cluster.register import Page, Register
 from rondel.cluster.ringview import RingView
@@ -91,8 +91,7 @@ class Member:
         nothing."""
         if not self._prepared.is_set():
             return EVER_MS
-        own = self._believed()
-        return own.behind_since_ms if own else 0
+        return self._kept.behind_since_ms
 
     async def prepared(self) -> None:
         """Returns when it is known whether our disk has what the ring says that we have: then we may
@@ -110,14 +109,10 @@ class Member:
         self._is_shipped = False
         self._wanted.set()
 
-    async def caught_up(self) -> None:
-        """We have again all that we may lack. Raises Unavailable."""
-        while True:
-            page, own = await self._own()
-            if own is None or not own.behind_since_ms:
-                return
-            if await self._register.amend(page, replace(own, behind_since_ms=0), [self._holder]):
-                return
+    def caught_up(self) -> None:
+        """We have again all that we may lack."""
+        self._note(replace(self._kept, behind_since_ms=0))
+        self._wanted.set()
 
     async def run(self) -> None:
         """Raises Taken where another living process is this ingester, ConfigError where the ring knows it
@@ -229,24 +224,24 @@ class Member:
                 f"ingester {own.id} is number {own.ordinal} of zone {own.zone} in the ring, "
                 f"not number {self._me.ordinal} of {self._me.zone}"
             )
-        wanted = replace(own, address=self._me.address)
         if not self._kept.has_joined and own.spans:
-            wanted = replace(wanted, behind_since_ms=EVER_MS)
+            self._note(replace(self._kept, behind_since_ms=EVER_MS))
+        wanted = replace(own, address=self._me.address, behind_since_ms=self._kept.behind_since_ms)
         if wanted != own:
             if not await self._register.amend(page, wanted, [self._holder]):
                 await asyncio.sleep(_POLL_S)
-            return True
-        if own.behind_since_ms and self._believed() != own:
-            await self._rest(_POLL_S)
             return True
         self._remember()
         return False
 
     def _remember(self) -> None:
         if not self._kept.has_joined:
-            self._kept = replace(self._kept, has_joined=True)
-            self._identity.store(self._kept)
+            self._note(replace(self._kept, has_joined=True))
         self._prepared.set()
+
+    def _note(self, identity: Identity) -> None:
+        self._identity.store(identity)
+        self._kept = identity
 
     # --- steps ---
 

@@ -218,12 +218,8 @@ class Ingester(Process):
             if unanswered(ring, others, 0) is None:
                 for samples in others.values():
                     self.disk.samples |= samples
-                try:
-                    await self.member.caught_up()
-                    self.shared.tell(f"{self.id} is repaired")
-                    return
-                except Unavailable:
-                    continue
+                self.member.caught_up()
+                self.shared.tell(f"{self.id} is repaired")
 
 
 async def gather(process: Process, ring: Ring) -> dict[str, set[Sample]]:

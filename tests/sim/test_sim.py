@@ -18,7 +18,8 @@ from tests.sim.loop import VirtualLoop
 from tests.sim.world import World, Wrong
 
 COUNT = int(os.environ.get("SIM_COUNT", "40"))
-PARTS = 4
+SEEDS = [int(os.environ["SIM_SEED"])] if "SIM_SEED" in os.environ else list(range(COUNT))
+PARTS = min(4, len(SEEDS))
 
 
 @pytest.fixture(autouse=True)
@@ -54,17 +55,12 @@ def run(seed: int) -> World:
     return worlds[0]
 
 
-@pytest.mark.skipif("SIM_SEED" in os.environ, reason="one schedule is asked for")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_what_was_acknowledged_is_found_and_in_the_end_all_is_well(part: int) -> None:
-    for seed in range(part, COUNT, PARTS):
-        run(seed)
-
-
-@pytest.mark.skipif("SIM_SEED" not in os.environ, reason="for one schedule: SIM_SEED=17")
-def test_one_schedule() -> None:
-    world = run(int(os.environ["SIM_SEED"]))
-    print("\n".join(world.shared.trace))
+    for seed in SEEDS[part::PARTS]:
+        world = run(seed)
+        if len(SEEDS) == 1:
+            print("\n".join(world.shared.trace))
 
 
 def test_a_seed_says_all() -> None:
