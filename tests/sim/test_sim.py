@@ -17,7 +17,7 @@ from rondel.ring.tokens import tokens_of
 from tests.sim.loop import VirtualLoop
 from tests.sim.world import World, Wrong
 
-COUNT = int(os.environ.get("SIM_COUNT", "40"))
+COUNT = int(os.environ.get("SIM_COUNT", "20"))
 SEEDS = [int(os.environ["SIM_SEED"])] if "SIM_SEED" in os.environ else list(range(COUNT))
 PARTS = min(4, len(SEEDS))
 
