@@ -156,7 +156,9 @@ class ColumnsTwin:
             value = pick(value, row.value)
         else:
             value = max(value, row.value, key=pool_rank)
-        column[row.time_ms] = value, max(start_ms, row.start_ms)
+        # None is no start to choose from, not the start at 0.
+        stated = [start for start in (start_ms, row.start_ms) if start]
+        column[row.time_ms] = value, max(stated, default=0)
 
     def accept_all(self, rows: list[Row]) -> None:
         """Samples first: they make the series that exemplars need."""
