@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::head::check::{Counts, More, Prepared, rows};
 use crate::head::sections;
@@ -266,6 +266,11 @@ fn read_definitions(store: &mut Store, ids: &mut Ids, reader: &mut Reader<'_>) -
     let mut scratch = Vec::new();
     for _ in 0..reader.count(2)? {
         let id = reader.varint()?;
+        if id == 0 {
+            // 0 marks a slot that nobody has.
+            let at = reader.at as u64;
+            return Err(Error::corrupt("WAL record defines series number 0", at));
+        }
         labels.clear();
         for _ in 0..reader.count(2)? {
             labels.push(reader.label(&strings)?);
