@@ -75,7 +75,7 @@ format: $(VENV)/.dev ## Format Python and Rust
 bench: build $(VENV)/.dev peers ## Measure side by side with Prometheus and VictoriaMetrics (QUICK=1, ONLY=ingest, DATA_FILE=x.npz)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(DATA_FILE),--data $(DATA_FILE)) $(ARGS)
 
-conformance: build $(VENV)/.dev ## Run PromQL scripts: make conformance DIR=../shared/promqltest
+conformance: build $(VENV)/.dev ## Run PromQL scripts: make conformance DIR=../shared/promqltest (ARGS=--http for a server beside the engine)
 	$(BIN)/python -m tests.promql.conformance $(or $(DIR),tests/promql) $(ARGS)
 
 proto: $(VENV)/.dev ## Regenerate code from proto/
