@@ -49,7 +49,7 @@ native-quick: $(VENV)/.run ## Rebuild the native core with the fast-linking prof
 
 test: build $(VENV)/.dev $(if $(filter no,$(PEERS)),,peers) ## Everything the tests need, then all tests (PEERS=no leaves out those with real peers)
 	native/test $(CURDIR)/$(BIN)/python
-	$(BIN)/python -m pytest -m "not $(if $(filter no,$(PEERS)),peer,current_peer)" $(ARGS)
+	$(if $(ARGS),$(BIN)/python -m pytest,tests/together $(BIN)/python) -m "not $(if $(filter no,$(PEERS)),peer,current_peer)" $(ARGS)
 
 unit: build $(VENV)/.dev ## Only the tests that start no process
 	$(BIN)/python -m pytest -m "not e2e" $(ARGS)

@@ -245,7 +245,7 @@ def quantile(twin: Twin, q: float) -> float:
     for lower, upper, count in parts if upwards else reversed(parts):
         seen += count
         if seen >= rank:
-            return inside(twin, lower, upper, (rank - seen + count) / count, upwards=upwards)
+            return inside(twin, lower, upper, (rank - (seen - count)) / count, upwards=upwards)
     return NAN
 
 
