@@ -185,11 +185,12 @@ def covered(twin: Twin, threshold: float) -> Twin:
 def natural(twin: Twin) -> list[tuple[float, float, float]]:
     """The parts, with bounds that the other side's emptiness gives: zero for one that crosses it."""
     parts = []
+    above, beneath = any(twin.positive.values()), any(twin.negative.values())
     for lower, upper, count in twin.parts():
         if lower <= 0 <= upper:
-            if not twin.negative and twin.positive:
+            if above and not beneath:
                 lower = 0.0
-            elif not twin.positive and twin.negative:
+            elif beneath and not above:
                 upper = 0.0
         parts.append((lower, upper, count))
     return parts
