@@ -8,8 +8,8 @@ What is compared, but for this:
   with exponential and custom buckets is told depends on the order in which a store finds series.
 * A match of many to one counted only pairs that a filter kept and that the operator took.
 * Series that lose their names at the end of a range query, and are never there at once, are one since.
-* `histogram_count` of an `irate` of histograms that fall: alone 3.5 takes a reset, below an aggregation it does
-  not, so that its sum is not the sum of what it answers.
+* `histogram_count` of an `irate` of histograms that fall: alone 3.5 takes a reset, below an aggregation it
+  does not, so that its sum is not the sum of what it answers.
 * Some queries of histograms of several layouts failed with an index that is out of range.
 
 What the random expressions leave out, because 3.5 answers otherwise:
