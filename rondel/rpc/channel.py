@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -131,22 +132,30 @@ class Stream:
 
 
 class Channel:
-    """A connection to `host:port` that is opened by the first call and opened again when it breaks."""
+    """A connection to `host:port` that is opened by the first call and opened again when it breaks.
+
+    Raises ConfigError where a TLS file cannot be read.
+    """
 
     def __init__(self, endpoint: str, tls: TlsFiles | None = None) -> None:
         self.endpoint = endpoint
-        options: list[tuple[str, int | str]] = [
+        self._options: list[tuple[str, int | str]] = [
             *KEEPALIVE,
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
         ]
-        if tls is None:
-            self._channel = grpc.aio.insecure_channel(endpoint, options)
-        else:
-            credentials = grpc.ssl_channel_credentials(*tls.read())
+        self._credentials: Any = None
+        if tls is not None:
+            self._credentials = grpc.ssl_channel_credentials(*tls.read())
             if tls.server_name:
-                options.append(("grpc.ssl_target_name_override", tls.server_name))
-            self._channel = grpc.aio.secure_channel(endpoint, credentials, options)
+                self._options.append(("grpc.ssl_target_name_override", tls.server_name))
+
+    @cached_property
+    def _channel(self) -> Any:
+        """Made on the loop that uses it first."""
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.endpoint, self._options)
+        return grpc.aio.secure_channel(self.endpoint, self._credentials, self._options)
 
     async def call(self, call: Call, request: Message, *, timeout_s: float, metadata: Metadata = ()) -> Any:
         """The reply to one request.
@@ -169,7 +178,8 @@ class Channel:
         return Stream(method(request, timeout=timeout_s, metadata=metadata), f"{self.endpoint} {call.path}")
 
     async def close(self) -> None:
-        await self._channel.close()
+        if "_channel" in self.__dict__:
+            await self._channel.close()
 
 
 def _encode(message: Message) -> bytes:
