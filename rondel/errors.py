@@ -170,9 +170,11 @@ class Unavailable(RondelError):
     status = 503
     error_type = "unavailable"
 
-    def __init__(self, message: str, *, retry_after_s: float = 5.0) -> None:
+    def __init__(self, message: str, *, retry_after_s: float = 5.0, id: str = "") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.id = id
+        """Where somebody decides by it, or should look it up; mostly empty."""
 
 
 class Corruption(RondelError):

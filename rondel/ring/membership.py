@@ -16,7 +16,21 @@ from rondel.ring.instance import Instance, State
 from rondel.ring.quorum import is_fenced
 from rondel.ring.ring import Ring
 
-__all__ = ["Enter", "Hold", "Release", "Ship", "Situation", "Wait", "admits", "entered", "next_step"]
+__all__ = [
+    "RING_EPOCH",
+    "Enter",
+    "Hold",
+    "Release",
+    "Ship",
+    "Situation",
+    "Wait",
+    "admits",
+    "entered",
+    "next_step",
+]
+
+RING_EPOCH: Final = "ring-epoch"
+"""id of the Unavailable with which an ingester answers those whom it does not admit"""
 
 SPANS_MAX: Final = 8
 """terms of an instance that its entry tells of"""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rondel.errors import RondelError, Unavailable
 from rondel.model.write import PushResult, Rejection, Written
@@ -21,19 +24,23 @@ class PushAnswer:
     unknown: bytes = b""
     """Fingerprints of series that came without labels and were not known: 16 bytes each, low half first,
     little-endian. Nothing of them was written."""
+    rows: list[NDArray[np.int64]] = field(default_factory=list)
+    """For each rejection, the item of the batch that each refused sample is of; empty where no rejection
+    says so."""
 
 
 def reply_of(id: int, answer: PushAnswer) -> Any:
     """The answer as a `PushReply`."""
-    accepted = answer.result.accepted
+    accepted, rejections = answer.result.accepted, answer.result.rejections
+    rows = [of_one.tolist() for of_one in answer.rows] or [[] for _ in rejections]
     return pb.PushReply(
         id=id,
         samples=accepted.samples,
         histograms=accepted.histograms,
         exemplars=accepted.exemplars,
         rejections=[
-            pb.Rejection(id=one.id, message=one.message, samples=one.samples)
-            for one in answer.result.rejections
+            pb.Rejection(id=one.id, message=one.message, samples=one.samples, rows=refused)
+            for one, refused in zip(rejections, rows, strict=True)
         ],
         unknown=answer.unknown,
     )
@@ -49,6 +56,6 @@ def answer_of(reply: Any) -> PushAnswer | RondelError:
     if reply.HasField("failure"):
         return raised_from(reply.failure) or Unavailable(reply.failure.message)
     rejections = [Rejection(one.id, one.message, one.samples) for one in reply.rejections]
-    return PushAnswer(
-        PushResult(Written(reply.samples, reply.histograms, reply.exemplars), rejections), reply.unknown
-    )
+    result = PushResult(Written(reply.samples, reply.histograms, reply.exemplars), rejections)
+    rows = [np.array(one.rows, np.int64) for one in reply.rejections]
+    return PushAnswer(result, reply.unknown, rows if any(map(len, rows)) else [])

@@ -61,7 +61,7 @@ def raised_from(failure: Any) -> RondelError | None:
     if issubclass(kind, errors.RateLimited):
         return kind(failure.message, id=failure.id, retry_after_s=failure.retry_after_s)
     if issubclass(kind, errors.Unavailable):
-        return kind(failure.message, retry_after_s=failure.retry_after_s)
+        return kind(failure.message, retry_after_s=failure.retry_after_s, id=failure.id)
     if issubclass(kind, errors.InvalidData | errors.LimitExceeded | errors.Unauthenticated):
         return kind(failure.message, failure.id)
     return kind(failure.message)

@@ -21,6 +21,7 @@ IN_PYTHON: dict[str, tuple[int, str | None]] = {
     "LimitExceeded": (1, "limit-exceeded"),
     "RateLimited": (1, None),
     "Unauthenticated": (1, None),
+    "Unavailable": (1, None),
     "Rejection": (0, None),
     "text_with_id": (1, None),
 }

@@ -24,7 +24,7 @@ ERRORS: list[RondelError] = [
     errors.QueryTooExpensive("x"),
     errors.QueryTimeout("t"),
     errors.QueryCanceled("c"),
-    errors.Unavailable("u", retry_after_s=7),
+    errors.Unavailable("u", retry_after_s=7, id="x-y"),
     errors.Corruption("c", 5, where="file"),
     errors.ConfigError("c"),
     errors.CallerError("c"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import numpy as np
 import pytest
 
 from rondel.errors import InvalidData, RateLimited, TooLarge, Unavailable
@@ -46,6 +47,19 @@ async def test_a_push_arrives_as_it_was_sent_and_its_answer_comes_back() -> None
         assert await stream.push("a", b"batch", 7, timeout_s=5) == whole
         assert served.pushes.seen == [("a", b"batch", 7)]
         assert (stream.inflight, stream.inflight_bytes) == (0, 0)
+
+
+async def test_an_answer_says_of_which_items_the_refused_samples_are() -> None:
+    rejections = [Rejection("a-b", "old", 3), Rejection("c-d", "new", 1)]
+    rows = [np.array([0, 7, 7]), np.array([1 << 31])]
+
+    async def answer(batch: bytes) -> PushAnswer:
+        return PushAnswer(PushResult(Written(), rejections), rows=rows)
+
+    async with serving(pushes=Pushes(answer=answer)) as served, pushing(served.endpoint) as stream:
+        found = await stream.push("a", b"x", 1, timeout_s=5)
+        assert found.result.rejections == rejections
+        assert [one.tolist() for one in found.rows] == [[0, 7, 7], [1 << 31]]
 
 
 async def test_answers_find_their_pushes_whatever_their_order() -> None:
