@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 # offsets, timestamps_ms, starts_ms, histograms
 _HistogramArrays: TypeAlias = tuple[_Ints, _Ints, _Ints | None, Histograms]
+# offsets, timestamps_ms, values, starts_ms
+FloatArrays: TypeAlias = tuple[_Ints, _Ints, _Floats, _Ints | None]
+# start_ms, step_ms, count
+StepArgs: TypeAlias = tuple[int, int, int]
 # offsets, timestamps_ms, values, starts_ms, histograms
 FrameArrays: TypeAlias = tuple[_Ints, _Ints, _Floats, _Ints | None, _HistogramArrays | None]
 _Floats: TypeAlias = NDArray[np.float64]
@@ -287,12 +291,8 @@ class Aggregator:
     def add_instant(
         self,
         group_of: NDArray[np.int32],
-        offsets: _Ints,
-        timestamps_ms: _Ints,
-        values: _Floats,
-        start_ms: int,
-        step_ms: int,
-        count: int,
+        floats: FloatArrays,
+        steps: StepArgs,
         lookback_ms: int,
     ) -> None:
         """As `add` of what `instant` answers, to the last bit, without that matrix in memory."""
@@ -301,14 +301,9 @@ class Aggregator:
         self,
         group_of: NDArray[np.int32],
         function: str,
-        offsets: _Ints,
-        timestamps_ms: _Ints,
-        values: _Floats,
-        start_ms: int,
-        step_ms: int,
-        count: int,
+        floats: FloatArrays,
+        steps: StepArgs,
         range_ms: int,
-        starts_ms: _Ints | None = None,
     ) -> None:
         """As `add` of what `window` answers without arguments, to the last bit, without that matrix."""
 
@@ -365,22 +360,12 @@ def quantile_groups(
 def topk(
     group_of: NDArray[np.int32], groups: int, k: _Floats, values: _Floats, present: _Bools, largest: bool
 ) -> _Bools: ...
-def instant(
-    offsets: _Ints,
-    timestamps_ms: _Ints,
-    values: _Floats,
-    start_ms: int,
-    step_ms: int,
-    count: int,
-    lookback_ms: int,
-) -> tuple[_Floats, _Bools]: ...
+def instant(floats: FloatArrays, steps: StepArgs, lookback_ms: int) -> tuple[_Floats, _Bools]: ...
 def extended_mixed(
     function: str,
     smoothed: bool,
     frame: FrameArrays,
-    start_ms: int,
-    step_ms: int,
-    count: int,
+    steps: StepArgs,
     range_ms: int,
     lookback_ms: int,
     values: _Floats,
@@ -388,56 +373,26 @@ def extended_mixed(
 ) -> tuple[_Floats, _Bools, _Ints, Histograms, NDArray[np.uint32]]: ...
 def smoothed_mixed(
     frame: FrameArrays,
-    start_ms: int,
-    step_ms: int,
-    count: int,
+    steps: StepArgs,
     lookback_ms: int,
     values: _Floats,
     present: _Bools,
 ) -> tuple[_Floats, _Bools, _Ints, Histograms, NDArray[np.uint32]]: ...
 def instant_mixed(
-    frame: FrameArrays, start_ms: int, step_ms: int, count: int, lookback_ms: int
+    frame: FrameArrays, steps: StepArgs, lookback_ms: int
 ) -> tuple[_Floats, _Bools, _Ints, _Floats]: ...
-def instant_timestamps(
-    offsets: _Ints,
-    timestamps_ms: _Ints,
-    values: _Floats,
-    start_ms: int,
-    step_ms: int,
-    count: int,
-    lookback_ms: int,
-) -> tuple[_Floats, _Bools]: ...
+def instant_timestamps(floats: FloatArrays, steps: StepArgs, lookback_ms: int) -> tuple[_Floats, _Bools]: ...
 def window(
-    function: str,
-    offsets: _Ints,
-    timestamps_ms: _Ints,
-    values: _Floats,
-    start_ms: int,
-    step_ms: int,
-    count: int,
-    range_ms: int,
-    args: Sequence[_Floats],
-    starts_ms: _Ints | None = None,
+    function: str, floats: FloatArrays, steps: StepArgs, range_ms: int, args: Sequence[_Floats]
 ) -> tuple[_Floats, _Bools]: ...
 def window_mixed(
     function: str,
     frame: FrameArrays,
-    start_ms: int,
-    step_ms: int,
-    count: int,
+    steps: StepArgs,
     range_ms: int,
     args: Sequence[_Floats],
 ) -> tuple[_Floats, _Bools, _Ints, Histograms, NDArray[np.uint32]]: ...
-def start_overlaps(
-    offsets: _Ints,
-    timestamps_ms: _Ints,
-    values: _Floats,
-    starts_ms: _Ints,
-    start_ms: int,
-    step_ms: int,
-    count: int,
-    range_ms: int,
-) -> _Ints: ...
+def start_overlaps(floats: FloatArrays, steps: StepArgs, range_ms: int) -> _Ints: ...
 
 # --- labels ---------------------------------------------------------------------------------------
 

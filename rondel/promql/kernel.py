@@ -136,7 +136,8 @@ def instant(
     lookback_ms: int,
 ) -> Matrix:
     """The latest sample in `(t - lookback, t]` at each step; a staleness marker there means absence."""
-    return _native.instant(offsets, timestamps_ms, values, start_ms, step_ms, count, lookback_ms)
+    floats = (offsets, timestamps_ms, values, None)
+    return _native.instant(floats, (start_ms, step_ms, count), lookback_ms)
 
 
 def instant_timestamps(
@@ -149,7 +150,8 @@ def instant_timestamps(
     lookback_ms: int,
 ) -> Matrix:
     """As `instant`, with the time of that sample in seconds instead of its value."""
-    return _native.instant_timestamps(offsets, timestamps_ms, values, start_ms, step_ms, count, lookback_ms)
+    floats = (offsets, timestamps_ms, values, None)
+    return _native.instant_timestamps(floats, (start_ms, step_ms, count), lookback_ms)
 
 
 def window(
@@ -180,18 +182,8 @@ def window(
 
     `absent_over_time` is not here: its answer is where `present_over_time` of all series is absent.
     """
-    return _native.window(
-        function,
-        offsets,
-        timestamps_ms,
-        values,
-        start_ms,
-        step_ms,
-        count,
-        range_ms,
-        list(args),
-        starts_ms,
-    )
+    floats = (offsets, timestamps_ms, values, starts_ms)
+    return _native.window(function, floats, (start_ms, step_ms, count), range_ms, list(args))
 
 
 def start_overlaps(
@@ -206,9 +198,8 @@ def start_overlaps(
 ) -> NDArray[np.int64]:
     """int64[n]: in how many windows of a series a sample starts within the time that the sample before it
     covers, and not where that one starts."""
-    return _native.start_overlaps(
-        offsets, timestamps_ms, values, starts_ms, start_ms, step_ms, count, range_ms
-    )
+    floats = (offsets, timestamps_ms, values, starts_ms)
+    return _native.start_overlaps(floats, (start_ms, step_ms, count), range_ms)
 
 
 class MixedInstant(NamedTuple):
@@ -228,7 +219,7 @@ def instant_mixed(
     frame: FrameArrays, start_ms: int, step_ms: int, count: int, lookback_ms: int
 ) -> MixedInstant:
     """As `instant` over samples of both kinds; a staleness marker of either kind means absence."""
-    return MixedInstant(*_native.instant_mixed(frame, start_ms, step_ms, count, lookback_ms))
+    return MixedInstant(*_native.instant_mixed(frame, (start_ms, step_ms, count), lookback_ms))
 
 
 class MixedWindow(NamedTuple):
@@ -265,7 +256,8 @@ def window_mixed(
 
     Start timestamps in the frame are looked at; give a frame without them where they shall not be.
     """
-    return MixedWindow(*_native.window_mixed(function, frame, start_ms, step_ms, count, range_ms, list(args)))
+    steps = (start_ms, step_ms, count)
+    return MixedWindow(*_native.window_mixed(function, frame, steps, range_ms, list(args)))
 
 
 def extended_mixed(
@@ -286,19 +278,9 @@ def extended_mixed(
     no histogram. A window begins with the last sample at or before its start, within the lookback; a smoothed
     one ends with the first sample at or after its end.
     """
+    steps = (start_ms, step_ms, count)
     return MixedWindow(
-        *_native.extended_mixed(
-            function,
-            smoothed,
-            frame,
-            start_ms,
-            step_ms,
-            count,
-            range_ms,
-            lookback_ms,
-            values,
-            present,
-        )
+        *_native.extended_mixed(function, smoothed, frame, steps, range_ms, lookback_ms, values, present)
     )
 
 
@@ -312,7 +294,8 @@ def smoothed_mixed(
     present: NDArray[np.bool_],
 ) -> MixedWindow:
     """The histogram on the line between those around each step; floats as in `extended_mixed`."""
-    return MixedWindow(*_native.smoothed_mixed(frame, start_ms, step_ms, count, lookback_ms, values, present))
+    steps = (start_ms, step_ms, count)
+    return MixedWindow(*_native.smoothed_mixed(frame, steps, lookback_ms, values, present))
 
 
 class InstantCells(NamedTuple):
@@ -330,7 +313,8 @@ class InstantCells(NamedTuple):
         return instant(*self)
 
     def add_to(self, aggregator: Aggregator, group_of: NDArray[np.int32]) -> None:
-        aggregator.add_instant(group_of, *self)
+        floats = (self.offsets, self.timestamps_ms, self.values, None)
+        aggregator.add_instant(group_of, floats, (self.start_ms, self.step_ms, self.steps), self.lookback_ms)
 
 
 class WindowCells(NamedTuple):
@@ -350,7 +334,9 @@ class WindowCells(NamedTuple):
         return window(*self[:8], starts_ms=self.starts_ms)
 
     def add_to(self, aggregator: Aggregator, group_of: NDArray[np.int32]) -> None:
-        aggregator.add_window(group_of, *self)
+        floats = (self.offsets, self.timestamps_ms, self.values, self.starts_ms)
+        steps = (self.start_ms, self.step_ms, self.steps)
+        aggregator.add_window(group_of, self.function, floats, steps, self.range_ms)
 
 
 def topk(

@@ -29,9 +29,10 @@ Started = tuple[list[int], list[float], list[int]]
 
 
 def number(value: float) -> float:
+    """What can be a count of observations: never below 0, where a counter of floats may be."""
     if is_stale(value):
         return value
-    return value + 0.0 if abs(value) < 1e300 else 7.0
+    return abs(value) if abs(value) < 1e300 else 7.0
 
 
 def samples_of(rows: list[Started]) -> tuple[Samples, Samples]:

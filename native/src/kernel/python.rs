@@ -12,7 +12,35 @@ use super::starts;
 use super::window::Windows;
 use crate::error::Error;
 
+type Times<'py> = PyReadonlyArray1<'py, i64>;
+/// `FloatArrays` of `_native.pyi`: offsets, timestamps, values, starts.
+pub type FloatArrays<'py> = (
+    Times<'py>,
+    Times<'py>,
+    PyReadonlyArray1<'py, f64>,
+    Option<Times<'py>>,
+);
+/// First step, distance between steps, count.
+pub type StepArgs = (i64, i64, usize);
 pub type Arrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<bool>>);
+
+pub fn samples<'a>(floats: &'a FloatArrays<'_>) -> PyResult<Samples<'a>> {
+    let (offsets, timestamps_ms, values, starts_ms) = floats;
+    let starts_ms = starts_ms
+        .as_ref()
+        .map(PyReadonlyArray1::as_slice)
+        .transpose()?;
+    let samples = Samples::new(
+        offsets.as_slice()?,
+        timestamps_ms.as_slice()?,
+        values.as_slice()?,
+    )?;
+    Ok(samples.with_starts(starts_ms)?)
+}
+
+pub fn steps_of((start_ms, step_ms, count): StepArgs) -> PyResult<Steps> {
+    Ok(Steps::new(start_ms, step_ms, count)?)
+}
 
 pub fn arrays(py: Python<'_>, matrix: Matrix) -> PyResult<Arrays<'_>> {
     let shape = (matrix.rows, matrix.width);
@@ -23,26 +51,14 @@ pub fn arrays(py: Python<'_>, matrix: Matrix) -> PyResult<Arrays<'_>> {
 }
 
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the frame and the steps, spelled out"
-)]
 fn instant<'py>(
     py: Python<'py>,
-    offsets: PyReadonlyArray1<'py, i64>,
-    timestamps_ms: PyReadonlyArray1<'py, i64>,
-    values: PyReadonlyArray1<'py, f64>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    floats: FloatArrays<'py>,
+    steps: StepArgs,
     lookback_ms: i64,
 ) -> PyResult<Arrays<'py>> {
-    let samples = Samples::new(
-        offsets.as_slice()?,
-        timestamps_ms.as_slice()?,
-        values.as_slice()?,
-    )?;
-    let steps = Steps::new(start_ms, step_ms, count)?;
+    let samples = samples(&floats)?;
+    let steps = steps_of(steps)?;
     let lookback_ms = span("lookback", lookback_ms)?;
     arrays(
         py,
@@ -51,26 +67,14 @@ fn instant<'py>(
 }
 
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the frame and the steps, spelled out"
-)]
 fn instant_timestamps<'py>(
     py: Python<'py>,
-    offsets: PyReadonlyArray1<'py, i64>,
-    timestamps_ms: PyReadonlyArray1<'py, i64>,
-    values: PyReadonlyArray1<'py, f64>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    floats: FloatArrays<'py>,
+    steps: StepArgs,
     lookback_ms: i64,
 ) -> PyResult<Arrays<'py>> {
-    let samples = Samples::new(
-        offsets.as_slice()?,
-        timestamps_ms.as_slice()?,
-        values.as_slice()?,
-    )?;
-    let steps = Steps::new(start_ms, step_ms, count)?;
+    let samples = samples(&floats)?;
+    let steps = steps_of(steps)?;
     let lookback_ms = span("lookback", lookback_ms)?;
     arrays(
         py,
@@ -78,39 +82,17 @@ fn instant_timestamps<'py>(
     )
 }
 
-/// What there is of an optional array.
-pub fn slice<'a, T: numpy::Element>(
-    array: Option<&'a PyReadonlyArray1<'_, T>>,
-) -> PyResult<Option<&'a [T]>> {
-    Ok(array.map(PyReadonlyArray1::as_slice).transpose()?)
-}
-
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the frame and the steps, spelled out"
-)]
-#[pyo3(signature = (function, offsets, timestamps_ms, values, start_ms, step_ms, count, range_ms, args, starts_ms=None))]
 fn window<'py>(
     py: Python<'py>,
     function: &str,
-    offsets: PyReadonlyArray1<'py, i64>,
-    timestamps_ms: PyReadonlyArray1<'py, i64>,
-    values: PyReadonlyArray1<'py, f64>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    floats: FloatArrays<'py>,
+    steps: StepArgs,
     range_ms: i64,
     args: Vec<PyReadonlyArray1<'py, f64>>,
-    starts_ms: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<Arrays<'py>> {
-    let samples = Samples::new(
-        offsets.as_slice()?,
-        timestamps_ms.as_slice()?,
-        values.as_slice()?,
-    )?
-    .with_starts(slice(starts_ms.as_ref())?)?;
-    let steps = Steps::new(start_ms, step_ms, count)?;
+    let samples = samples(&floats)?;
+    let steps = steps_of(steps)?;
     let range_ms = span("range", range_ms)?;
     let args = args
         .iter()
@@ -123,33 +105,19 @@ fn window<'py>(
     };
     arrays(
         py,
-        py.detach(|| functions::apply(function, range_ms, &args, count, windows))?,
+        py.detach(|| functions::apply(function, range_ms, &args, steps.count, windows))?,
     )
 }
 
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the frame and the steps, spelled out"
-)]
 fn start_overlaps<'py>(
     py: Python<'py>,
-    offsets: PyReadonlyArray1<'py, i64>,
-    timestamps_ms: PyReadonlyArray1<'py, i64>,
-    values: PyReadonlyArray1<'py, f64>,
-    starts_ms: PyReadonlyArray1<'py, i64>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    floats: FloatArrays<'py>,
+    steps: StepArgs,
     range_ms: i64,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-    let samples = Samples::new(
-        offsets.as_slice()?,
-        timestamps_ms.as_slice()?,
-        values.as_slice()?,
-    )?
-    .with_starts(Some(starts_ms.as_slice()?))?;
-    let steps = Steps::new(start_ms, step_ms, count)?;
+    let samples = samples(&floats)?;
+    let steps = steps_of(steps)?;
     let range_ms = span("range", range_ms)?;
     let counts = py.detach(|| starts::overlaps(&samples, steps, range_ms));
     Ok(counts.into_pyarray(py))

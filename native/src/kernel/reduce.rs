@@ -10,8 +10,8 @@ use super::buckets::{self, Fixed};
 use super::cells::Cells;
 use super::functions;
 use super::instant;
-use super::python::{Arrays, arrays, slice};
-use super::samples::{Samples, Steps, span};
+use super::python::{Arrays, FloatArrays, StepArgs, arrays, samples, steps_of};
+use super::samples::span;
 use super::select;
 use super::window::{Folded, Windows};
 use crate::error::Error;
@@ -71,69 +71,41 @@ impl Aggregator {
         Ok(py.detach(|| self.aggregation.add(group_of, &cells))?)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the frame and the steps, spelled out"
-    )]
     fn add_instant(
         &mut self,
         py: Python<'_>,
         group_of: PyReadonlyArray1<'_, i32>,
-        offsets: PyReadonlyArray1<'_, i64>,
-        timestamps_ms: PyReadonlyArray1<'_, i64>,
-        values: PyReadonlyArray1<'_, f64>,
-        start_ms: i64,
-        step_ms: i64,
-        count: usize,
+        floats: FloatArrays<'_>,
+        steps: StepArgs,
         lookback_ms: i64,
     ) -> PyResult<()> {
-        let samples = Samples::new(
-            offsets.as_slice()?,
-            timestamps_ms.as_slice()?,
-            values.as_slice()?,
-        )?;
-        let steps = Steps::new(start_ms, step_ms, count)?;
+        let (samples, steps) = (samples(&floats)?, steps_of(steps)?);
         let lookback_ms = span("lookback", lookback_ms)?;
         let group_of = group_of.as_slice()?;
         let into = &mut self.aggregation;
         Ok(py.detach(|| instant::fold(&samples, steps, lookback_ms, group_of, into))?)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the frame and the steps, spelled out"
-    )]
-    #[pyo3(signature = (group_of, function, offsets, timestamps_ms, values, start_ms, step_ms, count, range_ms, starts_ms=None))]
     fn add_window(
         &mut self,
         py: Python<'_>,
         group_of: PyReadonlyArray1<'_, i32>,
         function: &str,
-        offsets: PyReadonlyArray1<'_, i64>,
-        timestamps_ms: PyReadonlyArray1<'_, i64>,
-        values: PyReadonlyArray1<'_, f64>,
-        start_ms: i64,
-        step_ms: i64,
-        count: usize,
+        floats: FloatArrays<'_>,
+        steps: StepArgs,
         range_ms: i64,
-        starts_ms: Option<PyReadonlyArray1<'_, i64>>,
     ) -> PyResult<()> {
-        let samples = Samples::new(
-            offsets.as_slice()?,
-            timestamps_ms.as_slice()?,
-            values.as_slice()?,
-        )?
-        .with_starts(slice(starts_ms.as_ref())?)?;
+        let steps = steps_of(steps)?;
         let folded = Folded {
             windows: Windows {
-                samples,
-                steps: Steps::new(start_ms, step_ms, count)?,
+                samples: samples(&floats)?,
+                steps,
                 range_ms: span("range", range_ms)?,
             },
             group_of: group_of.as_slice()?,
             into: &mut self.aggregation,
         };
-        Ok(py.detach(|| functions::apply(function, range_ms, &[], count, folded))?)
+        Ok(py.detach(|| functions::apply(function, range_ms, &[], steps.count, folded))?)
     }
 
     fn finish<'py>(&self, py: Python<'py>) -> PyResult<Arrays<'py>> {

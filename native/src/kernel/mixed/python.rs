@@ -14,9 +14,9 @@ use super::samples::{HistogramSamples, MixedSamples};
 use super::window::{self, MixedWindows};
 use crate::error::Error;
 use crate::histogram::{Histograms, Notes};
-use crate::kernel::python::{Arrays, arrays};
+use crate::kernel::python::{Arrays, StepArgs, arrays, steps_of};
 use crate::kernel::reduce::{Presence, Values, cells};
-use crate::kernel::samples::{Samples, Steps, span};
+use crate::kernel::samples::{Samples, span};
 
 type Times<'py> = PyReadonlyArray1<'py, i64>;
 type Index<'py> = Bound<'py, PyArray2<i64>>;
@@ -82,13 +82,11 @@ type InstantArrays<'py> = (
 fn instant_mixed<'py>(
     py: Python<'py>,
     frame: FrameArrays<'py>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    steps: StepArgs,
     lookback_ms: i64,
 ) -> PyResult<InstantArrays<'py>> {
     let samples = samples(&frame)?;
-    let steps = Steps::new(start_ms, step_ms, count)?;
+    let steps = steps_of(steps)?;
     let lookback_ms = span("lookback", lookback_ms)?;
     let picked = py.detach(|| instant::select(&samples, steps, lookback_ms))?;
     let (rows, width) = (picked.matrix.rows, picked.matrix.width);
@@ -107,23 +105,17 @@ type WindowArrays<'py> = (
 );
 
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the frame and the steps, spelled out"
-)]
 fn window_mixed<'py>(
     py: Python<'py>,
     function: &str,
     frame: FrameArrays<'py>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    steps: StepArgs,
     range_ms: i64,
     args: Vec<PyReadonlyArray1<'py, f64>>,
 ) -> PyResult<WindowArrays<'py>> {
     let windows = MixedWindows {
         samples: samples(&frame)?,
-        steps: Steps::new(start_ms, step_ms, count)?,
+        steps: steps_of(steps)?,
         range_ms: span("range", range_ms)?,
     };
     let args = args
@@ -155,16 +147,14 @@ fn extended_mixed<'py>(
     function: &str,
     smoothed: bool,
     frame: FrameArrays<'py>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    steps: StepArgs,
     range_ms: i64,
     lookback_ms: i64,
     values: Values<'py>,
     present: Presence<'py>,
 ) -> PyResult<WindowArrays<'py>> {
     let samples = samples(&frame)?;
-    let steps = Steps::new(start_ms, step_ms, count)?;
+    let steps = steps_of(steps)?;
     let extension = Extension {
         smoothed,
         range_ms: span("range", range_ms)?,
@@ -176,22 +166,16 @@ fn extended_mixed<'py>(
 }
 
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the frame and the steps, spelled out"
-)]
 fn smoothed_mixed<'py>(
     py: Python<'py>,
     frame: FrameArrays<'py>,
-    start_ms: i64,
-    step_ms: i64,
-    count: usize,
+    steps: StepArgs,
     lookback_ms: i64,
     values: Values<'py>,
     present: Presence<'py>,
 ) -> PyResult<WindowArrays<'py>> {
     let samples = samples(&frame)?;
-    let steps = Steps::new(start_ms, step_ms, count)?;
+    let steps = steps_of(steps)?;
     let lookback_ms = span("lookback", lookback_ms)?;
     let floats = cells(&values, &present)?;
     let found = py.detach(|| extended::instant(&samples, steps, lookback_ms, &floats))?;
