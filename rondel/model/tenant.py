@@ -7,12 +7,14 @@ the edge, once. Whoever may set the header is trusted; authentication belongs in
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from rondel.errors import InvalidData, Unauthenticated
 
-__all__ = ["ANONYMOUS", "TENANT_HEADER", "check_tenant", "tenant_of"]
+__all__ = ["ANONYMOUS", "TENANT_HEADER", "TenancyConfig", "check_tenant", "check_tenants", "tenant_of"]
 
 TENANT_HEADER: Final = "X-Scope-OrgID"
 ANONYMOUS: Final = "anonymous"
@@ -20,6 +22,14 @@ ANONYMOUS: Final = "anonymous"
 
 _LENGTH_MAX: Final = 150
 _CHARACTERS: Final = re.compile(r"[a-zA-Z0-9!\-_.*'()]+")
+
+
+@dataclass(frozen=True, slots=True)
+class TenancyConfig:
+    """Several tenants in one process."""
+
+    enabled: bool = False
+    """Whether requests must name their tenant in `X-Scope-OrgID`; off, all data is `anonymous`'s."""
 
 
 def tenant_of(header: str | None, *, tenancy: bool) -> str:
@@ -44,3 +54,12 @@ def check_tenant(tenant: str) -> str:
         message = f"tenant {tenant!r} is not made of letters, digits and !-_.*'() or is a relative path"
         raise InvalidData(message, id="tenant-invalid")
     return tenant
+
+
+def check_tenants(names: Iterable[str]) -> None:
+    """Judges the names of a configuration's section `tenants`. Raises ValueError."""
+    for name in names:
+        try:
+            check_tenant(name)
+        except InvalidData as error:
+            raise ValueError(f"tenants: {error}") from error

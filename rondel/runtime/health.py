@@ -14,7 +14,7 @@ from rondel.runtime.router import Route, route
 
 __all__ = ["ReadyGate", "routes"]
 
-_OPEN: Final = ("/-/", "/metrics", "/config")
+_OPEN: Final = ("/-/", "/metrics", "/config", "/ring")
 """Prefixes of what answers at any time."""
 _OPEN_EXACTLY: Final = frozenset(
     {"/", "/version", "/api/v1/status/walreplay", "/prometheus/api/v1/status/walreplay"}

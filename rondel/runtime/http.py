@@ -20,7 +20,7 @@ from rondel.errors import ConfigError
 from rondel.runtime.connection import connection
 from rondel.runtime.tasks import TaskOwner
 
-__all__ = ["Config", "Server", "listen_address"]
+__all__ = ["Config", "Server", "address_of", "bind", "listen_address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,14 @@ def listen_address(text: str) -> tuple[str, int]:
 
 
 class Server:
-    """Binds, serves until `stop`, lets requests finish within `drain_s`."""
+    """Binds, serves until `stop`, lets requests finish within `drain_s`.
 
-    def __init__(self, app: ASGIApp, config: Config) -> None:
+    With `is_shared` other processes may listen on the same address; each gets a part of the connections.
+    """
+
+    def __init__(self, app: ASGIApp, config: Config, *, is_shared: bool = False) -> None:
         self._config = config
+        self._is_shared = is_shared
         self._app = app
         self._tasks = TaskOwner("http")
         self._server: _Uvicorn | None = None
@@ -67,9 +71,8 @@ class Server:
 
     async def start(self) -> None:
         """Returns when connections are accepted; raises ConfigError where the address cannot be had."""
-        bound = _bind(self._config.listen)
-        host, port = bound.getsockname()[:2]
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        bound = bind(self._config.listen, is_shared=self._is_shared)
+        self.address = address_of(bound)
         self._server = _Uvicorn(
             uvicorn.Config(
                 self._app,
@@ -105,12 +108,21 @@ class Server:
         await self._tasks.close()
 
 
-def _bind(listen: str) -> socket.socket:
+def address_of(bound: socket.socket) -> str:
+    """`host:port` as it is bound."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bind(listen: str, *, is_shared: bool = False) -> socket.socket:
+    """A socket with that address, which does not listen yet; raises ConfigError where it cannot be had."""
     host, port = listen_address(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
     except OSError as error:
         bound.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rondel.errors import ConfigError
 from rondel.objstore import open_bucket
-from rondel.runtime import health, http, logs, telemetry
+from rondel.runtime import http, logs, pages, telemetry
 from rondel.runtime.clock import SystemClock
 from rondel.runtime.edge import Edge
 from rondel.runtime.http import Server
@@ -39,8 +39,8 @@ class CompactorProcess:
         registry = telemetry.new_registry("compactor")
         bucket = open_bucket(config.objstore)
         self._parts = Group([service(bucket, config.compactor, SystemClock(), registry)])
-        routes = [*health.routes(self._waiting), *telemetry.routes(registry)]
-        self._server = Server(Edge(Router(routes), registry), config.http)
+        router = Router(pages.routes(self._waiting, registry, config))
+        self._server = Server(Edge(router, registry), config.http)
 
     async def start(self) -> None:
         logs.setup(self._config.log)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rondel.block.store import Config as StoreConfig
-from rondel.errors import InvalidData
-from rondel.model.tenant import check_tenant
+from rondel.model.tenant import TenancyConfig, check_tenants
 from rondel.runtime import http, logs
 from rondel.runtime.config import overridden
 from services.compactor.config import Config as CompactorConfig
@@ -19,15 +18,7 @@ from services.querier.config import Config as QueryConfig
 from services.querier.config import Overrides as QueryOverrides
 from services.standalone import selfscrape
 
-__all__ = ["Config", "TenancyConfig", "TenantConfig"]
-
-
-@dataclass(frozen=True, slots=True)
-class TenancyConfig:
-    """Several tenants in one process."""
-
-    enabled: bool = False
-    """Whether requests must name their tenant in `X-Scope-OrgID`; off, all data is `anonymous`'s."""
+__all__ = ["Config", "TenantConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +56,7 @@ class Config:
     self_scrape: selfscrape.Config = field(default_factory=selfscrape.Config)
 
     def __post_init__(self) -> None:
-        for tenant in self.tenants:
-            try:
-                check_tenant(tenant)
-            except InvalidData as error:
-                raise ValueError(f"tenants: {error}") from error
+        check_tenants(self.tenants)
 
     def query_of(self, tenant: str) -> QueryConfig:
         """`query` of one tenant."""

@@ -1,16 +1,15 @@
-"""The page at `/`: what this is, how to write to it, how to query it. And `/config`."""
+"""The page at `/`: what this is, how to write to it, how to query it."""
 
 from __future__ import annotations
 
 from html import escape
 from string import Template
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 import rondel
-from rondel.runtime import config
 from rondel.runtime.router import Route, route
 
 __all__ = ["routes"]
@@ -42,14 +41,11 @@ remote_write:
 """)
 
 
-def routes(settings: Any) -> list[Route]:
-    """`/` and `/config` of a process with the configuration tree `settings`."""
+def routes() -> list[Route]:
+    """`/`."""
 
     async def landing(request: Request) -> Response:
         base = escape(str(request.base_url).rstrip("/"))
         return HTMLResponse(_PAGE.substitute(version=rondel.__version__, base=base))
 
-    async def shown(request: Request) -> Response:
-        return PlainTextResponse(config.as_yaml(settings))
-
-    return [route("/", landing, ["GET"]), route("/config", shown, ["GET"])]
+    return [route("/", landing, ["GET"])]

@@ -7,8 +7,6 @@ so that what is acknowledged below it is complete when the parts stop.
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from rondel.block import BlockStore, BlockWriter, Meta, new_ulid
 from rondel.model.merge import MergedStorage
 from rondel.objstore import open_bucket
 from rondel.promql.engine import Engine
-from rondel.runtime import health, logs, machine
+from rondel.runtime import logs, machine, pages
 from rondel.runtime.clock import Clock, SystemClock
 from rondel.runtime.edge import Edge
 from rondel.runtime.health import ReadyGate
@@ -26,13 +24,11 @@ from rondel.runtime.http import Server
 from rondel.runtime.router import Router
 from rondel.runtime.service import Group, Service
 from rondel.runtime.telemetry import new_registry
-from rondel.runtime.telemetry import routes as telemetry_routes
 from rondel.runtime.units import duration_text
 from services.compactor.main import service as compactor_service
-from services.distributor.http import PATHS as WRITE_PATHS
 from services.distributor.http import WriteApp
-from services.distributor.http import routes as write_routes
-from services.distributor.push import Distributor
+from services.distributor.main import mount as mount_writes
+from services.distributor.main import write_app
 from services.ingester.config import Config as IngesterConfig
 from services.ingester.http import routes as ingester_routes
 from services.ingester.push import Ingester
@@ -167,15 +163,10 @@ class Standalone:
 
     def _app(self) -> ASGIApp:
         config = self.config
-        router = Router(health.routes(self.waiting))
-        router.include("", landing.routes(config))
-        router.include("", telemetry_routes(self.registry))
+        router = Router(pages.routes(self.waiting, self.registry, config))
+        router.include("", landing.routes())
         router.include("", ingester_routes(self.shipper))
-        write = self._write_app()
-        direct: dict[str, ASGIApp] = {}
-        for prefix in ("", "/prometheus"):
-            router.include(prefix, write_routes(write), name="")
-            direct |= {prefix + path: write for path in WRITE_PATHS}
+        direct = mount_writes(router, self._write_app())
         mount(router, self._context(), self._facts())
         gate = ReadyGate(router, self.waiting)
         http = config.http
@@ -188,12 +179,16 @@ class Standalone:
         )
 
     def _write_app(self) -> WriteApp:
-        seed = secrets.randbits(64)
-        own = {tenant: self.config.distributor_of(tenant) for tenant in self.config.tenants}
-        distributor = Distributor(
-            self.ingester, self.config.distributor, self.clock, self.registry, seed=seed, tenants=own
+        config = self.config
+        own = {tenant: config.distributor_of(tenant) for tenant in config.tenants}
+        return write_app(
+            self.ingester,
+            config.distributor,
+            self.clock,
+            self.registry,
+            tenancy=config.tenancy.enabled,
+            tenants=own,
         )
-        return WriteApp(distributor, random.Random(), tenancy=self.config.tenancy.enabled)
 
     def _context(self) -> Context:
         config = self.config.query

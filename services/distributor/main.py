@@ -1,0 +1,43 @@
+"""The composition root of the write path: from the paths of its API to where its batches go."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from rondel.runtime.clock import Clock
+from rondel.runtime.router import Router
+from services.distributor.config import Config
+from services.distributor.http import PATHS, WriteApp, routes
+from services.distributor.push import Distributor, Ingester
+
+__all__ = ["mount", "write_app"]
+
+
+def write_app(
+    target: Ingester,
+    config: Config,
+    clock: Clock,
+    registry: CollectorRegistry,
+    *,
+    tenancy: bool,
+    tenants: Mapping[str, Config] = MappingProxyType({}),
+) -> WriteApp:
+    """The write API over whatever takes batches; `tenants` names those with settings of their own."""
+    seed = secrets.randbits(64)
+    distributor = Distributor(target, config, clock, registry, seed=seed, tenants=tenants)
+    return WriteApp(distributor, random.Random(), tenancy=tenancy)
+
+
+def mount(router: Router, app: WriteApp) -> dict[str, ASGIApp]:
+    """Mounts the API; what is returned is for `Edge`, which hands it POSTs directly."""
+    direct: dict[str, ASGIApp] = {}
+    for prefix in ("", "/prometheus"):
+        router.include(prefix, routes(app), name="")
+        direct |= {prefix + path: app for path in PATHS}
+    return direct
