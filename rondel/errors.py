@@ -11,6 +11,7 @@
     │   ├── RateLimited          429  a tenant's quota, with `retry_after_s`
     │   ├── Unauthenticated      401  nobody said for which tenant
     │   ├── NotFound             404
+    │   ├── Conflict             409  what is asked for would do harm as things are
     │   └── NotAcceptable        406  no form of the answer that the client takes
     ├── QueryError               PromQL, with the API's `error_type`
     │   ├── ParseError           400 bad_data
@@ -27,6 +28,7 @@ from __future__ import annotations
 __all__ = [
     "CallerError",
     "ConfigError",
+    "Conflict",
     "Corruption",
     "ExecutionError",
     "InvalidData",
@@ -119,6 +121,13 @@ class NotFound(CallerError):
 
     status = 404
     error_type = "not_found"
+
+
+class Conflict(CallerError):
+    """What is asked for would do harm as things are; the message says what has to change before."""
+
+    status = 409
+    error_type = "conflict"
 
 
 class NotAcceptable(CallerError):

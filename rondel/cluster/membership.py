@@ -15,15 +15,13 @@ from rondel.cluster.ringview import RingView
 from rondel.errors import ConfigError, Unavailable
 from rondel.kv.session import Session, Taken
 from rondel.kv.store import KeyValueStore
-from rondel.ring.instance import Instance, State
+from rondel.ring.instance import EVER_MS, Instance, State
 from rondel.ring.membership import Enter, Hold, Release, Ship, Situation, Step, Wait, next_step
 from rondel.runtime import logs
 from rondel.runtime.tasks import TaskOwner
 
 __all__ = ["Member", "Settings"]
 
-EVER_MS: Final = 1
-"""behind since always"""
 _POLL_S: Final = 0.25
 _LOOK_S: Final = 5.0
 
@@ -274,6 +272,8 @@ class Member:
                 self.waits_for = "the store has lost the ring: a member that remembers it puts it back"
                 await self._rest(_POLL_S)
                 return
+            if now.own and now.own.behind_since_ms and not self._kept.has_joined:
+                self._note(replace(self._kept, behind_since_ms=now.own.behind_since_ms))
             self._remember()
         if state is not State.LEAVING:
             self._is_shipped = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 from rondel.cluster.keys import Keys
 from rondel.errors import InvalidData
@@ -44,7 +45,7 @@ class Register:
         readers = await self._store.snapshot(self.keys.readers)
         ring = await self._store.snapshot(f"{self.keys.root}ring/")
         prefix = len(self.keys.readers)
-        applied = {item.key[prefix:]: _number(payload(item.value)) for item in readers.items}
+        applied = {unquote(item.key[prefix:]): _number(payload(item.value)) for item in readers.items}
         return Page({item.key: item for item in ring.items}, applied)
 
     def entry(self, page: Page, id: str) -> Instance | None:

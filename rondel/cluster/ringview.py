@@ -135,7 +135,9 @@ class RingView:
                 task.result()
 
     def believe(self) -> None:
-        """An operator's word: the ring is what the store says."""
+        """An operator's word: the ring is what the store says. Raises Unavailable before it said anything."""
+        if not self._view.known.cluster:
+            raise Unavailable("the store has not been read yet")
         said = self._decoded(self._view.known)
         self._use(self._trust.believe(said), self._view.known.revision)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from rondel.errors import InvalidData
 from rondel.ring.tokens import tokens_of
 
-__all__ = ["Instance", "State", "decode", "encode"]
+__all__ = ["EVER_MS", "Instance", "State", "decode", "encode"]
+
+EVER_MS: Final = 1
+"""behind since always"""
 
 
 class State(StrEnum):
@@ -71,7 +75,8 @@ class Instance:
     settled_ms: int = 0
     """since when nobody writes by a ring from before its last span began or ended; 0 while it joins first"""
     behind_since_ms: int = 0
-    """from when on it may lack what it has acknowledged; 0 where it lacks nothing"""
+    """from when on it may lack what it has acknowledged; 0 where it lacks nothing. Of one that has left: it
+    was forgotten, and what it had is not in blocks"""
 
     def was_written(self, epoch: int) -> bool:
         """Whether the ring of that epoch wrote it."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rondel.ring.instance import Instance, State
+from rondel.ring.instance import EVER_MS, Instance, State
 from rondel.ring.quorum import is_fenced
 from rondel.ring.ring import Ring
 
@@ -68,6 +68,10 @@ class Situation:
     """whether readers that have not applied our last step are still waited for"""
     is_shipped: bool = False
     """whether all that we have is in blocks that everybody sees"""
+    is_lost: bool = False
+    """whether we speak for one that is gone with its disk"""
+    is_written_off: bool = False
+    """whether answers are to be complete without what only that one had"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,8 @@ def _leave(now: Situation, state: State) -> Step:
         return _begin(now, State.RETIRING)
     if state is not State.LEAVING:
         return _after_all(now, State.LEAVING)
+    if now.is_lost:
+        return _after_all(now, State.LEFT)
     if now.own and now.own.behind_since_ms:
         # Once it has left, readers take its blocks for all that it was given.
         return Wait("what we lack is to be repaired before we leave")
@@ -180,8 +186,14 @@ def entered(now: Situation, state: State, epoch: int, now_ms: int) -> Instance:
         fence=before.fence if is_first else before.epoch,
         spans=spans[-SPANS_MAX:],
         settled_ms=now_ms if is_settled else before.settled_ms,
-        behind_since_ms=0 if state in (State.JOINING, State.LEFT) else before.behind_since_ms,
+        behind_since_ms=_behind_since_ms(now, before, state),
     )
+
+
+def _behind_since_ms(now: Situation, before: Instance, state: State) -> int:
+    if now.is_lost and state is State.LEFT:
+        return EVER_MS if before.spans and not now.is_written_off else 0
+    return before.behind_since_ms
 
 
 def admits(ring: Ring, id: str, epoch: int, *, is_push: bool) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rondel.ring.instance import State
+from rondel.ring.instance import Instance, State
 from rondel.ring.ring import NOBODY, Ring, Routes
 
 __all__ = ["Outcome", "PushTally", "Refusal", "Unanswered", "is_fenced", "unanswered", "write_quorum"]
@@ -138,7 +138,8 @@ def unanswered(ring: Ring, answered: Iterable[str], since_ms: int) -> Unanswered
 
     Series move when the ring changes and their samples do not: so the sets of every ring that may have been
     written by in that time must have answered. Whoever has left counts as one that answered, since what it
-    had is in blocks. An instance that says it is behind, or refuses our epoch, has not answered.
+    had is in blocks, but not who was forgotten with its disk. An instance that says it is behind, or refuses
+    our epoch, has not answered.
     """
     if not ring.instances:
         return Unanswered(1.0, ())
@@ -164,7 +165,7 @@ def is_fenced(ring: Ring, applied: Iterable[str]) -> bool:
 def _missing(ring: Ring, routes: Routes, answered: frozenset[str], allowed: int) -> Unanswered | None:
     entries = ring.entries
     silent = np.array(
-        [one.id not in answered and one.state is not State.LEFT for one in entries] + [False], dtype=np.bool_
+        [one.id not in answered and not _is_in_blocks(one) for one in entries] + [False], np.bool_
     )
     # A set with fewer members than a quorum has never acknowledged anything.
     can_write = (routes.sets != NOBODY).sum(axis=1) >= write_quorum(ring.replication_factor)
@@ -175,3 +176,8 @@ def _missing(ring: Ring, routes: Routes, answered: frozenset[str], allowed: int)
     places = np.unique(routes.sets[bad])
     ids = tuple(entries[place].id for place in places.tolist() if place >= 0 and silent[place])
     return Unanswered(float(sizes[bad].sum()), ids)
+
+
+def _is_in_blocks(one: Instance) -> bool:
+    """Whether all that it ever had is."""
+    return one.state is State.LEFT and not one.behind_since_ms

@@ -32,6 +32,7 @@ async def call(
     headers: Mapping[str, str] | None = None,
     body: bytes | Iterable[bytes] = b"",
     complete: bool = True,
+    query: str = "",
 ) -> Answer:
     """One request. A body in parts comes chunked; where it is not `complete` the client then goes away."""
     parts = [body] if isinstance(body, bytes) else list(body)
@@ -61,7 +62,7 @@ async def call(
         "method": method,
         "path": path,
         "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in (headers or {}).items()],
-        "query_string": b"",
+        "query_string": query.encode(),
     }
     await app(scope, receive, send)
     return answer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rondel.ring.instance import Instance, State
+from rondel.ring.instance import EVER_MS, Instance, State
 from rondel.ring.quorum import SKEW_MS, Outcome, PushTally, Refusal, is_fenced, unanswered, write_quorum
 from rondel.ring.ring import Ring
 from tests.unit.rondel.ring.test_ring import HASHES, fleet, with_state
@@ -175,6 +175,16 @@ def test_one_that_has_left_counts_as_having_answered() -> None:
     ring = Ring((entries[0], left, *entries[2:]))
     assert unanswered(ring, ["a0", "b0"], since_ms=0) is None
     assert unanswered(ring, ["a0"], since_ms=0) is not None
+
+
+def test_one_that_was_forgotten_with_its_disk_does_not() -> None:
+    entries = [replace(one, spans=((1, 0),), settled_ms=1) for one in fleet(2, 1, 1).instances]
+    lost = replace(
+        entries[0], state=State.LEFT, spans=((1, 6),), settled_ms=SKEW_MS + 5, behind_since_ms=EVER_MS
+    )
+    ring = Ring((lost, *entries[1:]))
+    assert unanswered(ring, ["a1", "b0"], since_ms=0) is not None
+    assert unanswered(ring, ["b0", "c0"], since_ms=0) is None
 
 
 @pytest.mark.parametrize(("factor", "late", "expected"), [(3, "a", True), (3, "ab", False), (2, "a", False)])

@@ -18,6 +18,7 @@ ERRORS: list[RondelError] = [
     errors.RateLimited("r", id="x-y", retry_after_s=1.5),
     errors.Unauthenticated("a", "x-y"),
     errors.NotFound("n"),
+    errors.Conflict("c"),
     errors.NotAcceptable("n"),
     errors.ParseError("1:1: p"),
     errors.ExecutionError("e"),
