@@ -26,16 +26,19 @@ def counted(
     request: Select,
     find: Callable[[], Selection],
     traffic: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    *,
+    asked_s: float | None = None,
 ) -> Selection:
     """`find()`, with its costs and those of its reads noted under the name of the source.
 
-    `traffic` tells `(fetched, cached)` bytes of the source so far.
+    `traffic` tells `(fetched, cached)` bytes of the source so far. `asked_s`, of `time.perf_counter`, is when
+    a source was asked that has answered already.
     """
     costs = request.costs
     if costs is None:
         return find()
     noted = _Noted(source, costs, traffic)
-    began_s, before = time.perf_counter(), traffic()
+    began_s, before = (time.perf_counter(), traffic()) if asked_s is None else (asked_s, (0, 0))
     selection = find()
     noted.note(before, series=len(selection.labels), select_s=time.perf_counter() - began_s)
     return _wrapped(selection, noted)

@@ -3,6 +3,6 @@
 `channel` is any connection. The calls of an ingester (proto/ingester.proto) have two sides::
 
     PushStream (push)            ->  Server  ->  Intake (intake)   ->  PushHandler
-    RemoteStorage (storage)      ->  Server  ->  Reading (reading) ->  Source: storage, exemplars, metadata
+    Remote (remote)              ->  Server  ->  Reading (reading) ->  Source: storage, exemplars, metadata
       RemoteSelection (selection)
 """

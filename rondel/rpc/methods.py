@@ -17,6 +17,7 @@ __all__ = [
     "SELECT",
     "SERIES",
     "SERVICE",
+    "TENANTS",
 ]
 
 SERVICE: Final = "rondel.v1.Ingester"
@@ -28,6 +29,7 @@ LABEL_VALUES: Final = Call(f"/{SERVICE}/LabelValues", pb.Strings)
 SERIES: Final = Call(f"/{SERVICE}/Series", pb.Part)
 EXEMPLARS: Final = Call(f"/{SERVICE}/Exemplars", pb.Part)
 METADATA: Final = Call(f"/{SERVICE}/Metadata", pb.MetricMetadataList)
+TENANTS: Final = Call(f"/{SERVICE}/Tenants", pb.Strings)
 
 REQUESTS: Final[dict[Call, type[Any]]] = {
     PUSH: pb.PushRequests,
@@ -37,4 +39,5 @@ REQUESTS: Final[dict[Call, type[Any]]] = {
     SERIES: pb.FindRequest,
     EXEMPLARS: pb.FindRequest,
     METADATA: pb.MetadataRequest,
+    TENANTS: pb.TenantsRequest,
 }

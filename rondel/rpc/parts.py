@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from rondel.errors import LimitExceeded, Unavailable
 from rondel.rpc.channel import Stream
 from rondel.rpc.pb import ingester_pb2 as pb
+from rondel.rpc.standing import Standing, message_of
 
 __all__ = ["ANSWER_BYTES_MAX", "PART_BYTES_MAX", "grouped", "parts", "whole"]
 
@@ -17,12 +18,14 @@ ANSWER_BYTES_MAX: Final = 1 << 30
 _T = TypeVar("_T")
 
 
-def parts(data: bytes) -> Iterator[Any]:
-    """Messages `Part` that together are `data`; at least one, the last of which says so."""
+def parts(data: bytes, standing: Standing | None = None) -> Iterator[Any]:
+    """Messages `Part` that together are `data`; at least one, the last of which says so. The first one has
+    the standing, where there is one."""
     view = memoryview(data)
     for start in range(0, len(data) or 1, PART_BYTES_MAX):
         stop = start + PART_BYTES_MAX
-        yield pb.Part(data=bytes(view[start:stop]), last=stop >= len(data))
+        told = message_of(standing) if standing and start == 0 else None
+        yield pb.Part(data=bytes(view[start:stop]), last=stop >= len(data), standing=told)
 
 
 def grouped(items: Iterable[_T], size_bytes: Callable[[_T], int]) -> Iterator[list[_T]]:
@@ -40,14 +43,19 @@ def grouped(items: Iterable[_T], size_bytes: Callable[[_T], int]) -> Iterator[li
         yield group
 
 
-async def whole(stream: Stream) -> bytes:
-    """What a stream of parts brings up to the next last one. Raises LimitExceeded, and as the stream does."""
+async def whole(stream: Stream, on_first: Callable[[Any], None] = lambda _: None) -> bytes:
+    """What a stream of parts brings up to the next last one; `on_first` hears of the first one at once.
+
+    Raises LimitExceeded, and as the stream does.
+    """
     found: list[bytes] = []
     size_bytes = 0
     while True:
         part = await stream.receive()
         if part is None:
             raise Unavailable("an answer ended before its last part")
+        if not found:
+            on_first(part)
         found.append(part.data)
         size_bytes += len(part.data)
         if size_bytes > ANSWER_BYTES_MAX:

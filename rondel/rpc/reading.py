@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
@@ -22,9 +22,10 @@ from rondel.model.tenant import check_tenant
 from rondel.rpc.codec import Encoder
 from rondel.rpc.parts import grouped, parts
 from rondel.rpc.pb import ingester_pb2 as pb
+from rondel.rpc.standing import Standing, Standings, message_of
 from rondel.storage import ExemplarSource, MetadataSource, MetricMetadata, Select, Selection, Storage
 
-__all__ = ["Reading", "Source"]
+__all__ = ["Reading", "Source", "Standings"]
 
 _T = TypeVar("_T")
 
@@ -57,8 +58,11 @@ class _Caller:
 class Reading:
     """Serves the methods that read. Needs `close()`."""
 
-    def __init__(self, source: Source, encoder: Encoder, threads: int, timeout_s: float) -> None:
+    def __init__(
+        self, source: Source, standings: Standings, encoder: Encoder, threads: int, timeout_s: float
+    ) -> None:
         self._source = source
+        self._standings = standings
         self._encoder = encoder
         self._timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="rpc-read")
@@ -73,9 +77,9 @@ class Reading:
                 return
             if not first.HasField("select") or len(first.select.matcher_sets) != 1:
                 raise InvalidData("a select begins with one set of matchers", id="rpc-select")
-            selection = await self._in_thread(caller, lambda: self._selection(first.select, caller))
+            selection, standing = await self._found(caller, first.select, self._selection)
             labels = await self._in_thread(caller, lambda: self._encoder.labels(selection.labels))
-            await _write(context, parts(labels))
+            await _write(context, parts(labels, standing))
             async for request in requests:
                 await _write(context, parts(await self._rows(selection, request, caller)))
 
@@ -85,48 +89,71 @@ class Reading:
         return await self._in_thread(caller, lambda: self._encoder.frame(_read(selection, request.read)))
 
     def _selection(self, find: Any, caller: _Caller) -> Selection:
-        [matchers] = _matcher_sets(find)
-        tenant = check_tenant(find.tenant)
-        return self._source.select(Select(tenant, matchers, find.mint_ms, find.maxt_ms, watch=caller))
+        tenant, [matchers], mint_ms, maxt_ms = _find(find)
+        return self._source.select(Select(tenant, matchers, mint_ms, maxt_ms, watch=caller))
 
     async def label_names(self, request: Any, context: Any) -> None:
+        def names(find: Any, caller: _Caller) -> list[str]:
+            return self._source.label_names(*_find(find), watch=caller)
+
         async with self._caller(context) as caller:
-            names = await self._in_thread(
-                caller, lambda: self._source.label_names(*_find(request), watch=caller)
-            )
-            await _write(context, _strings(names))
+            await _write(context, _strings(*await self._found(caller, request, names)))
 
     async def label_values(self, request: Any, context: Any) -> None:
-        def values(caller: _Caller) -> list[str]:
-            tenant, matcher_sets, mint_ms, maxt_ms = _find(request.find)
+        def values(find: Any, caller: _Caller) -> list[str]:
+            tenant, matcher_sets, mint_ms, maxt_ms = _find(find)
             return self._source.label_values(
                 tenant, request.name, matcher_sets, mint_ms, maxt_ms, watch=caller
             )
 
         async with self._caller(context) as caller:
-            await _write(context, _strings(await self._in_thread(caller, lambda: values(caller))))
+            await _write(context, _strings(*await self._found(caller, request.find, values)))
 
     async def series(self, request: Any, context: Any) -> None:
-        def series(caller: _Caller) -> bytes:
-            return self._encoder.labels(self._source.series(*_find(request), watch=caller))
+        def series(find: Any, caller: _Caller) -> bytes:
+            return self._encoder.labels(self._source.series(*_find(find), watch=caller))
 
         async with self._caller(context) as caller:
-            await _write(context, parts(await self._in_thread(caller, lambda: series(caller))))
+            await _write(context, parts(*await self._found(caller, request, series)))
 
     async def exemplars(self, request: Any, context: Any) -> None:
-        def exemplars() -> bytes:
-            return self._encoder.exemplars(self._source.exemplars(*_find(request)))
+        def exemplars(find: Any, caller: _Caller) -> bytes:
+            return self._encoder.exemplars(self._source.exemplars(*_find(find)))
 
         async with self._caller(context) as caller:
-            await _write(context, parts(await self._in_thread(caller, exemplars)))
+            await _write(context, parts(*await self._found(caller, request, exemplars)))
 
     async def metadata(self, request: Any, context: Any) -> None:
-        def metadata() -> list[MetricMetadata]:
+        def metadata() -> tuple[list[MetricMetadata], Standing]:
+            standing = Standing(self._standings.is_behind(request.epoch))
             metric = request.metric if request.HasField("metric") else None
-            return self._source.metadata(check_tenant(request.tenant), metric)
+            return self._source.metadata(check_tenant(request.tenant), metric), standing
 
         async with self._caller(context) as caller:
-            await _write(context, _entries(await self._in_thread(caller, metadata)))
+            await _write(context, _entries(*await self._in_thread(caller, metadata)))
+
+    async def tenants(self, request: Any, context: Any) -> None:
+        def tenants() -> tuple[list[str], Standing]:
+            standing = Standing(self._standings.is_behind(request.epoch))
+            return list(self._standings.tenants()), standing
+
+        async with self._caller(context) as caller:
+            await _write(context, _strings(*await self._in_thread(caller, tenants)))
+
+    async def _found(
+        self, caller: _Caller, find: Any, run: Callable[[Any, _Caller], _T]
+    ) -> tuple[_T, Standing]:
+        """What `run` finds, and what it is worth."""
+
+        def found() -> tuple[_T, Standing]:
+            # In this order: nothing that is repaired meanwhile is counted on, and what is shipped meanwhile
+            # is named.
+            behind = self._standings.is_behind(find.epoch)
+            answer = run(find, caller)
+            shipped = self._standings.shipped(find.tenant, find.mint_ms, find.maxt_ms)
+            return answer, Standing(behind, tuple(shipped))
+
+        return await self._in_thread(caller, found)
 
     @asynccontextmanager
     async def _caller(self, context: Any) -> AsyncIterator[_Caller]:
@@ -190,18 +217,27 @@ def _matcher_sets(find: Any) -> list[Matchers]:
     ]
 
 
-def _strings(values: list[str]) -> Iterable[Any]:
+def _strings(values: Iterable[str], standing: Standing) -> Iterable[Any]:
     # 4 bytes a character is what UTF-8 needs at most.
-    return (pb.Strings(values=group) for group in grouped(values, lambda value: 4 * len(value) + 8))
+    groups = grouped(values, lambda value: 4 * len(value) + 8)
+    return _first((pb.Strings(values=group) for group in groups), pb.Strings(), standing)
 
 
-def _entries(entries: list[MetricMetadata]) -> Iterable[Any]:
+def _entries(entries: list[MetricMetadata], standing: Standing) -> Iterable[Any]:
     messages = (
         pb.MetricMetadata(metric=one.metric, type=one.type, help=one.help, unit=one.unit) for one in entries
     )
-    return (
-        pb.MetricMetadataList(entries=group) for group in grouped(messages, lambda one: one.ByteSize() + 8)
-    )
+    groups = grouped(messages, lambda one: one.ByteSize() + 8)
+    lists = (pb.MetricMetadataList(entries=group) for group in groups)
+    return _first(lists, pb.MetricMetadataList(), standing)
+
+
+def _first(replies: Iterator[Any], empty: Any, standing: Standing) -> Iterator[Any]:
+    """The replies, at least one, the first of them with the standing."""
+    first = next(replies, empty)
+    first.standing.CopyFrom(message_of(standing))
+    yield first
+    yield from replies
 
 
 async def _write(context: Any, messages: Iterable[Any]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,28 +37,36 @@ _Rows = NDArray[np.int64]
 class SelectStream:
     """The stream of one selection, on the loop. Reads are answered one after the other."""
 
-    def __init__(self, stream: Stream, received: Callable[[int], None]) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self._received = received
+        self.received_bytes = 0
         self._turn = asyncio.Lock()
 
-    async def ask(self, request: pb.SelectRequest) -> bytes:
-        """The answer to one request."""
+    async def ask(self, request: pb.SelectRequest, on_first: Callable[[Any], None] = lambda _: None) -> bytes:
+        """The answer to one request; `on_first` hears of its first message at once."""
         async with self._turn:
             with suppress(Unavailable):  # Whoever receives learns why.
                 await self.stream.send(request)
-            answer = await whole(self.stream)
-        self._received(len(answer))
+            answer = await whole(self.stream, on_first)
+        self.received_bytes += len(answer)
         return answer
 
 
 class Session:
     """What selections over one stream share; when the last of them is gone, the stream is closed."""
 
-    def __init__(self, stream: SelectStream, bridge: Bridge, decoder: Decoder, watch: Watch) -> None:
+    def __init__(
+        self,
+        stream: SelectStream,
+        bridge: Bridge,
+        decoder: Decoder,
+        watch: Watch,
+        on_failure: Callable[[], None],
+    ) -> None:
         self._stream = stream
         self._bridge = bridge
         self._watch = watch
+        self._on_failure = on_failure
         self.decoder = decoder
         weakref.finalize(self, bridge.soon, stream.stream.close).atexit = False
 
@@ -73,7 +82,9 @@ class Session:
         """The answer; whoever stops waiting for one has no use for the stream."""
         try:
             return self._bridge.wait(future, self._watch)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Unavailable):
+                self._on_failure()
             self._bridge.soon(self._stream.stream.close)
             raise
 

@@ -31,8 +31,9 @@ from rondel.rpc.methods import (
     SELECT,
     SERIES,
     SERVICE,
+    TENANTS,
 )
-from rondel.rpc.reading import Reading, Source
+from rondel.rpc.reading import Reading, Source, Standings
 
 __all__ = ["KEEPALIVE", "Server", "ServerConfig"]
 
@@ -98,6 +99,7 @@ class Server:
         identity: Identity,
         pushes: PushHandler,
         source: Source,
+        standings: Standings,
         encoder: Encoder,
         on_bug: Bugs,
         config: ServerConfig = ServerConfig(),
@@ -106,7 +108,7 @@ class Server:
         self._config = config
         self._on_bug = on_bug
         self._intake = Intake(pushes, config.push_bytes_max, lambda error: on_bug(PUSH.path, error))
-        self._reading = Reading(source, encoder, config.read_threads, config.read_timeout_s)
+        self._reading = Reading(source, standings, encoder, config.read_threads, config.read_timeout_s)
         self._server: Any = None
         self.port = 0
         """where it listens, once it does"""
@@ -158,6 +160,7 @@ class Server:
                 self._handler(SERIES, one, reading.series),
                 self._handler(EXEMPLARS, one, reading.exemplars),
                 self._handler(METADATA, one, reading.metadata),
+                self._handler(TENANTS, one, reading.tenants),
             ]
         )
 

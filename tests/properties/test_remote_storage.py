@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rondel.model.frame import SeriesFrame
 from rondel.model.labels import Matchers
 from rondel.model.merge import reordered
-from rondel.rpc.storage import RemoteStorage
 from rondel.storage import Select, Selection
-from tests.support.rpc import MemorySource, matching, reading, serving
+from tests.support.rpc import MemorySource, RemoteStorage, matching, reading, serving
 
 NAMES = st.sampled_from(["__name__", "job", "zone", "ü"])
 VALUES = st.sampled_from(["a", "b", "日本", "x" * 300])
@@ -59,12 +59,17 @@ def contents(frame: SeriesFrame) -> list[Any]:
     own = frame.histograms
     found: list[Any] = [dict(frame.labels[at]) for at in range(len(frame.labels))]
     found += [frame.offsets.tolist(), frame.timestamps_ms.tolist(), frame.values.tobytes()]
-    found.append(None if frame.starts_ms is None else frame.starts_ms.tolist())
+    found.append(known(frame.starts_ms))
     if own is not None:
         found += [own.offsets.tolist(), own.timestamps_ms.tolist()]
         found.append([own.values[at] for at in range(len(own.values))])
-        found.append(None if own.starts_ms is None else own.starts_ms.tolist())
+        found.append(known(own.starts_ms))
     return found
+
+
+def known(starts_ms: NDArray[np.int64] | None) -> list[int] | None:
+    """Starts that are all unset are none, whether or not others of the selection have any."""
+    return None if starts_ms is None or not starts_ms.any() else starts_ms.tolist()
 
 
 def cuts(draw: Any, total: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rondel.errors import Corruption
+from rondel.errors import Corruption, Unavailable
 from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.histogram import Histograms
 from rondel.model.labels import LabelSets, Matchers
@@ -22,9 +22,9 @@ from rondel.rpc.answer import PushAnswer
 from rondel.rpc.channel import Channel, TlsFiles
 from rondel.rpc.identity import Identity
 from rondel.rpc.push import PushLimits, PushStream
+from rondel.rpc.remote import Remote
 from rondel.rpc.server import Server, ServerConfig
-from rondel.rpc.storage import RemoteStorage
-from rondel.storage import MetricMetadata
+from rondel.storage import PATIENT, MetricMetadata, Select, Selection, Watch
 from tests.support.memory_storage import MemoryStorage
 
 __all__ = [
@@ -34,7 +34,9 @@ __all__ = [
     "PlainDecoder",
     "PlainEncoder",
     "Pushes",
+    "RemoteStorage",
     "Served",
+    "Settled",
     "channel_to",
     "eventually",
     "matching",
@@ -168,6 +170,27 @@ class MemorySource(MemoryStorage):
 
 
 @dataclass
+class Settled:
+    """Implements `rondel.rpc.standing.Standings`: an ingester of a ring that never changes."""
+
+    behind: bool = False
+    blocks: dict[str, list[str]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    epoch_min: int = 0
+
+    def is_behind(self, epoch: int) -> bool:
+        if epoch < self.epoch_min:
+            raise Unavailable(f"epoch {epoch} is before {self.epoch_min}", id="ring-epoch")
+        return self.behind
+
+    def shipped(self, tenant: str, mint_ms: int, maxt_ms: int) -> list[str]:
+        return self.blocks.get(tenant, [])
+
+    def tenants(self) -> list[str]:
+        return self.names
+
+
+@dataclass
 class Served:
     """A server, what is behind it, and the bugs that it met."""
 
@@ -187,6 +210,7 @@ async def serving(
     pushes: Pushes | None = None,
     identity: Identity = IDENTITY,
     config: ServerConfig = LOOPBACK,
+    standings: Settled | None = None,
 ) -> AsyncIterator[Served]:
     """A server on loopback, as long as the block lasts."""
     handler, bugs = pushes or Pushes(), list[BaseException]()
@@ -194,6 +218,7 @@ async def serving(
         identity,
         handler,
         MemorySource() if source is None else source,
+        standings or Settled(),
         PlainEncoder(),
         lambda method, error: bugs.append(error),
         config,
@@ -225,13 +250,51 @@ async def pushing(
             yield stream
 
 
+class RemoteStorage:
+    """Implements `rondel.storage.Storage`, `ExemplarSource` and `MetadataSource` over one process."""
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
+
+    def select(self, request: Select) -> Selection:
+        return self.remote.select(request, 0).get(request.watch)
+
+    def series(
+        self, tenant: str, sets: list[Matchers], mint_ms: int, maxt_ms: int, *, watch: Watch = PATIENT
+    ) -> LabelSets:
+        return self.remote.series(tenant, sets, mint_ms, maxt_ms, 0).get(watch)
+
+    def label_names(
+        self, tenant: str, sets: list[Matchers], mint_ms: int, maxt_ms: int, *, watch: Watch = PATIENT
+    ) -> list[str]:
+        return self.remote.label_names(tenant, sets, mint_ms, maxt_ms, 0).get(watch)
+
+    def label_values(
+        self,
+        tenant: str,
+        name: str,
+        sets: list[Matchers],
+        mint_ms: int,
+        maxt_ms: int,
+        *,
+        watch: Watch = PATIENT,
+    ) -> list[str]:
+        return self.remote.label_values(tenant, name, sets, mint_ms, maxt_ms, 0).get(watch)
+
+    def exemplars(self, tenant: str, sets: list[Matchers], mint_ms: int, maxt_ms: int) -> ExemplarFrame:
+        return self.remote.exemplars(tenant, sets, mint_ms, maxt_ms, 0).get(PATIENT)
+
+    def metadata(self, tenant: str, metric: str | None) -> list[MetricMetadata]:
+        return self.remote.metadata(tenant, metric, 0).get(PATIENT)
+
+
 @asynccontextmanager
 async def reading(
     endpoint: str, meant: Identity = IDENTITY, tls: TlsFiles | None = None, timeout_s: float = 30.0
 ) -> AsyncIterator[RemoteStorage]:
     async with channel_to(endpoint, tls) as channel:
         loop = asyncio.get_running_loop()
-        yield RemoteStorage(channel, meant, PlainDecoder(), loop, timeout_s=timeout_s)
+        yield RemoteStorage(Remote(channel, meant, PlainDecoder(), loop, timeout_s=timeout_s))
 
 
 @asynccontextmanager

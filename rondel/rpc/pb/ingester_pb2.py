@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0eingester.proto\x12\trondel.v1\"8\n\x0cPushRequests\x12(\n\x08requests\x18\x01 \x03(\x0b\x32\x16.rondel.v1.PushRequest\"O\n\x0bPushRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x15\n\rring_revision\x18\x03 \x01(\x04\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x0c\"E\n\x0bPushReplies\x12%\n\x07replies\x18\x01 \x03(\x0b\x32\x14.rondel.v1.PushReply\x12\x0f\n\x07\x63losing\x18\x02 \x01(\x08\"\xaf\x01\n\tPushReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07samples\x18\x02 \x01(\x04\x12\x12\n\nhistograms\x18\x03 \x01(\x04\x12\x11\n\texemplars\x18\x04 \x01(\x04\x12(\n\nrejections\x18\x05 \x03(\x0b\x32\x14.rondel.v1.Rejection\x12\x0f\n\x07unknown\x18\x06 \x01(\x0c\x12#\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x12.rondel.v1.Failure\"G\n\tRejection\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07samples\x18\x03 \x01(\x04\x12\x0c\n\x04rows\x18\x04 \x03(\r\"K\n\x07\x46\x61ilure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x15\n\rretry_after_s\x18\x04 \x01(\x01\"8\n\x07Matcher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"0\n\x08Matchers\x12$\n\x08matchers\x18\x01 \x03(\x0b\x32\x12.rondel.v1.Matcher\"j\n\x0b\x46indRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12)\n\x0cmatcher_sets\x18\x02 \x03(\x0b\x32\x13.rondel.v1.Matchers\x12\x0f\n\x07mint_ms\x18\x03 \x01(\x12\x12\x0f\n\x07maxt_ms\x18\x04 \x01(\x12\"H\n\x12LabelValuesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04\x66ind\x18\x02 \x01(\x0b\x32\x16.rondel.v1.FindRequest\"a\n\rSelectRequest\x12(\n\x06select\x18\x01 \x01(\x0b\x32\x16.rondel.v1.FindRequestH\x00\x12\x1f\n\x04read\x18\x02 \x01(\x0b\x32\x0f.rondel.v1.RowsH\x00\x42\x05\n\x03\x61sk\"3\n\x04Rows\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0c\n\x04stop\x18\x02 \x01(\r\x12\x0e\n\x06picked\x18\x03 \x03(\r\"\"\n\x04Part\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\"\x19\n\x07Strings\x12\x0e\n\x06values\x18\x01 \x03(\t\"A\n\x0fMetadataRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x06metric\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_metric\"@\n\x12MetricMetadataList\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.rondel.v1.MetricMetadata\"J\n\x0eMetricMetadata\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04help\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t2\xb6\x03\n\x08Ingester\x12;\n\x04Push\x12\x17.rondel.v1.PushRequests\x1a\x16.rondel.v1.PushReplies(\x01\x30\x01\x12\x37\n\x06Select\x12\x18.rondel.v1.SelectRequest\x1a\x0f.rondel.v1.Part(\x01\x30\x01\x12:\n\nLabelNames\x12\x16.rondel.v1.FindRequest\x1a\x12.rondel.v1.Strings0\x01\x12\x42\n\x0bLabelValues\x12\x1d.rondel.v1.LabelValuesRequest\x1a\x12.rondel.v1.Strings0\x01\x12\x33\n\x06Series\x12\x16.rondel.v1.FindRequest\x1a\x0f.rondel.v1.Part0\x01\x12\x36\n\tExemplars\x12\x16.rondel.v1.FindRequest\x1a\x0f.rondel.v1.Part0\x01\x12G\n\x08Metadata\x12\x1a.rondel.v1.MetadataRequest\x1a\x1d.rondel.v1.MetricMetadataList0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0eingester.proto\x12\trondel.v1\"8\n\x0cPushRequests\x12(\n\x08requests\x18\x01 \x03(\x0b\x32\x16.rondel.v1.PushRequest\"O\n\x0bPushRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x15\n\rring_revision\x18\x03 \x01(\x04\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x0c\"E\n\x0bPushReplies\x12%\n\x07replies\x18\x01 \x03(\x0b\x32\x14.rondel.v1.PushReply\x12\x0f\n\x07\x63losing\x18\x02 \x01(\x08\"\xaf\x01\n\tPushReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07samples\x18\x02 \x01(\x04\x12\x12\n\nhistograms\x18\x03 \x01(\x04\x12\x11\n\texemplars\x18\x04 \x01(\x04\x12(\n\nrejections\x18\x05 \x03(\x0b\x32\x14.rondel.v1.Rejection\x12\x0f\n\x07unknown\x18\x06 \x01(\x0c\x12#\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x12.rondel.v1.Failure\"G\n\tRejection\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07samples\x18\x03 \x01(\x04\x12\x0c\n\x04rows\x18\x04 \x03(\r\"K\n\x07\x46\x61ilure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x15\n\rretry_after_s\x18\x04 \x01(\x01\"8\n\x07Matcher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"0\n\x08Matchers\x12$\n\x08matchers\x18\x01 \x03(\x0b\x32\x12.rondel.v1.Matcher\"y\n\x0b\x46indRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12)\n\x0cmatcher_sets\x18\x02 \x03(\x0b\x32\x13.rondel.v1.Matchers\x12\x0f\n\x07mint_ms\x18\x03 \x01(\x12\x12\x0f\n\x07maxt_ms\x18\x04 \x01(\x12\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\"H\n\x12LabelValuesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04\x66ind\x18\x02 \x01(\x0b\x32\x16.rondel.v1.FindRequest\"a\n\rSelectRequest\x12(\n\x06select\x18\x01 \x01(\x0b\x32\x16.rondel.v1.FindRequestH\x00\x12\x1f\n\x04read\x18\x02 \x01(\x0b\x32\x0f.rondel.v1.RowsH\x00\x42\x05\n\x03\x61sk\"3\n\x04Rows\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0c\n\x04stop\x18\x02 \x01(\r\x12\x0e\n\x06picked\x18\x03 \x03(\r\"I\n\x04Part\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04last\x18\x02 \x01(\x08\x12%\n\x08standing\x18\x03 \x01(\x0b\x32\x13.rondel.v1.Standing\"@\n\x07Strings\x12\x0e\n\x06values\x18\x01 \x03(\t\x12%\n\x08standing\x18\x02 \x01(\x0b\x32\x13.rondel.v1.Standing\"+\n\x08Standing\x12\x0e\n\x06\x62\x65hind\x18\x01 \x01(\x08\x12\x0f\n\x07shipped\x18\x02 \x03(\t\"\x1f\n\x0eTenantsRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"P\n\x0fMetadataRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x06metric\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x42\t\n\x07_metric\"g\n\x12MetricMetadataList\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.rondel.v1.MetricMetadata\x12%\n\x08standing\x18\x02 \x01(\x0b\x32\x13.rondel.v1.Standing\"J\n\x0eMetricMetadata\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04help\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t2\xf2\x03\n\x08Ingester\x12;\n\x04Push\x12\x17.rondel.v1.PushRequests\x1a\x16.rondel.v1.PushReplies(\x01\x30\x01\x12\x37\n\x06Select\x12\x18.rondel.v1.SelectRequest\x1a\x0f.rondel.v1.Part(\x01\x30\x01\x12:\n\nLabelNames\x12\x16.rondel.v1.FindRequest\x1a\x12.rondel.v1.Strings0\x01\x12\x42\n\x0bLabelValues\x12\x1d.rondel.v1.LabelValuesRequest\x1a\x12.rondel.v1.Strings0\x01\x12\x33\n\x06Series\x12\x16.rondel.v1.FindRequest\x1a\x0f.rondel.v1.Part0\x01\x12\x36\n\tExemplars\x12\x16.rondel.v1.FindRequest\x1a\x0f.rondel.v1.Part0\x01\x12G\n\x08Metadata\x12\x1a.rondel.v1.MetadataRequest\x1a\x1d.rondel.v1.MetricMetadataList0\x01\x12:\n\x07Tenants\x12\x19.rondel.v1.TenantsRequest\x1a\x12.rondel.v1.Strings0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,23 +48,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHERS']._serialized_start=625
   _globals['_MATCHERS']._serialized_end=673
   _globals['_FINDREQUEST']._serialized_start=675
-  _globals['_FINDREQUEST']._serialized_end=781
-  _globals['_LABELVALUESREQUEST']._serialized_start=783
-  _globals['_LABELVALUESREQUEST']._serialized_end=855
-  _globals['_SELECTREQUEST']._serialized_start=857
-  _globals['_SELECTREQUEST']._serialized_end=954
-  _globals['_ROWS']._serialized_start=956
-  _globals['_ROWS']._serialized_end=1007
-  _globals['_PART']._serialized_start=1009
-  _globals['_PART']._serialized_end=1043
-  _globals['_STRINGS']._serialized_start=1045
-  _globals['_STRINGS']._serialized_end=1070
-  _globals['_METADATAREQUEST']._serialized_start=1072
-  _globals['_METADATAREQUEST']._serialized_end=1137
-  _globals['_METRICMETADATALIST']._serialized_start=1139
-  _globals['_METRICMETADATALIST']._serialized_end=1203
-  _globals['_METRICMETADATA']._serialized_start=1205
-  _globals['_METRICMETADATA']._serialized_end=1279
-  _globals['_INGESTER']._serialized_start=1282
-  _globals['_INGESTER']._serialized_end=1720
+  _globals['_FINDREQUEST']._serialized_end=796
+  _globals['_LABELVALUESREQUEST']._serialized_start=798
+  _globals['_LABELVALUESREQUEST']._serialized_end=870
+  _globals['_SELECTREQUEST']._serialized_start=872
+  _globals['_SELECTREQUEST']._serialized_end=969
+  _globals['_ROWS']._serialized_start=971
+  _globals['_ROWS']._serialized_end=1022
+  _globals['_PART']._serialized_start=1024
+  _globals['_PART']._serialized_end=1097
+  _globals['_STRINGS']._serialized_start=1099
+  _globals['_STRINGS']._serialized_end=1163
+  _globals['_STANDING']._serialized_start=1165
+  _globals['_STANDING']._serialized_end=1208
+  _globals['_TENANTSREQUEST']._serialized_start=1210
+  _globals['_TENANTSREQUEST']._serialized_end=1241
+  _globals['_METADATAREQUEST']._serialized_start=1243
+  _globals['_METADATAREQUEST']._serialized_end=1323
+  _globals['_METRICMETADATALIST']._serialized_start=1325
+  _globals['_METRICMETADATALIST']._serialized_end=1428
+  _globals['_METRICMETADATA']._serialized_start=1430
+  _globals['_METRICMETADATA']._serialized_end=1504
+  _globals['_INGESTER']._serialized_start=1507
+  _globals['_INGESTER']._serialized_end=2005
 # @@protoc_insertion_point(module_scope)
