@@ -6,7 +6,7 @@ gRPC must not be used before a fork: worker processes are spawned.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ import grpc.aio
 
 from rondel.errors import ConfigError, InvalidData, RondelError, Unauthenticated, Unavailable
 from rondel.rpc.failure import told_in
+from rondel.rpc.meter import OK, Meter, outcome_of
 
 __all__ = ["MESSAGE_BYTES_MAX", "Call", "Channel", "Message", "Stream", "TlsFiles"]
 
@@ -101,9 +102,10 @@ class Call:
 class Stream:
     """A stream of replies, of one request or of many. One task may send while another receives."""
 
-    def __init__(self, call: Any, what: str) -> None:
+    def __init__(self, call: Any, what: str, on_end: Callable[[str], None] = lambda _: None) -> None:
         self._call = call
         self._what = what
+        self._on_end = on_end
 
     async def send(self, message: Message) -> None:
         """Raises Unavailable when the stream has ended."""
@@ -117,9 +119,12 @@ class Stream:
 
     async def receive(self) -> Any | None:
         """The next reply, None at the end of the stream; raises what `Channel.call` raises when it breaks."""
-        with _our_errors(self._what):
+        with _our_errors(self._what, self._on_end):
             reply = await self._call.read()
-        return None if reply is grpc.aio.EOF else reply
+        if reply is grpc.aio.EOF:
+            self._on_end(OK)
+            return None
+        return reply
 
     async def replies(self) -> AsyncIterator[Any]:
         """Replies until the other side ends the stream; raises as `receive` does."""
@@ -128,6 +133,7 @@ class Stream:
 
     def close(self) -> None:
         """Ends the stream at once, in both directions."""
+        self._on_end(OK)
         self._call.cancel()
 
 
@@ -137,8 +143,9 @@ class Channel:
     Raises ConfigError where a TLS file cannot be read.
     """
 
-    def __init__(self, endpoint: str, tls: TlsFiles | None = None) -> None:
+    def __init__(self, endpoint: str, tls: TlsFiles | None = None, meter: Meter | None = None) -> None:
         self.endpoint = endpoint
+        self.meter = meter or Meter("client")
         self._options: list[tuple[str, int | str]] = [
             *KEEPALIVE,
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -163,19 +170,26 @@ class Channel:
         Raises what the other side raised, where it is one of ours; else Unavailable, Unauthenticated or
         InvalidData.
         """
-        method = self._channel.unary_unary(call.path, _encode, call.reply.FromString)
-        with _our_errors(f"{self.endpoint} {call.path}"):
+        method = self._channel.unary_unary(call.path, *self._codec(call))
+        with self.meter.of(call.path).call(), _our_errors(f"{self.endpoint} {call.path}"):
             return await method(request, timeout=timeout_s, metadata=metadata)
 
     def stream(self, call: Call, *, metadata: Metadata = (), timeout_s: float | None = None) -> Stream:
         """A stream that is open until it is closed or breaks, or its time is over."""
-        method = self._channel.stream_stream(call.path, _encode, call.reply.FromString)
-        return Stream(method(metadata=metadata, timeout=timeout_s), f"{self.endpoint} {call.path}")
+        method = self._channel.stream_stream(call.path, *self._codec(call))
+        return self._stream(call, method(metadata=metadata, timeout=timeout_s))
 
     def ask(self, call: Call, request: Message, *, timeout_s: float, metadata: Metadata = ()) -> Stream:
         """The replies to one request; nothing can be sent after it."""
-        method = self._channel.unary_stream(call.path, _encode, call.reply.FromString)
-        return Stream(method(request, timeout=timeout_s, metadata=metadata), f"{self.endpoint} {call.path}")
+        method = self._channel.unary_stream(call.path, *self._codec(call))
+        return self._stream(call, method(request, timeout=timeout_s, metadata=metadata))
+
+    def _codec(self, call: Call) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+        meter = self.meter.of(call.path)
+        return meter.encoder(_encode), meter.decoder(call.reply.FromString)
+
+    def _stream(self, call: Call, made: Any) -> Stream:
+        return Stream(made, f"{self.endpoint} {call.path}", self.meter.of(call.path).begun())
 
     async def close(self) -> None:
         if "_channel" in self.__dict__:
@@ -187,11 +201,13 @@ def _encode(message: Message) -> bytes:
 
 
 @contextmanager
-def _our_errors(what: str) -> Iterator[None]:
+def _our_errors(what: str, on_end: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise _translated(what, error) from error
+        ours = _translated(what, error)
+        on_end(outcome_of(ours))
+        raise ours from error
     except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:  # The stream has ended before.
         raise Unavailable(f"{what}: {error}") from error
     except asyncio.CancelledError as error:

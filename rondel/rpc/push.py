@@ -89,12 +89,16 @@ class PushStream:
         self._admit(size_bytes)
         push = self._enqueue(tenant, batch, ring_revision, size_bytes)
         try:
+            return await self._channel.meter.push(self._answer(push, timeout_s))
+        finally:
+            self._forget(push)
+
+    async def _answer(self, push: _Push, timeout_s: float) -> PushAnswer:
+        try:
             async with asyncio.timeout(timeout_s):
                 return await push.answer
         except TimeoutError:
             raise Unavailable(f"{self._channel.endpoint} has not answered a push in {timeout_s} s") from None
-        finally:
-            self._forget(push)
 
     async def run(self) -> None:
         """Keeps the stream open until it is cancelled. Pushes that have no answer then get Unavailable."""

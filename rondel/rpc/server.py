@@ -16,11 +16,13 @@ import grpc
 import grpc.aio
 
 from rondel.errors import ConfigError, RondelError, Unavailable
+from rondel.rpc.answer import PushAnswer
 from rondel.rpc.channel import MESSAGE_BYTES_MAX, Call, TlsFiles
 from rondel.rpc.codec import Encoder
 from rondel.rpc.failure import FAILURE_KEY, failure_of, status_of
 from rondel.rpc.identity import Identity
 from rondel.rpc.intake import Intake, PushHandler
+from rondel.rpc.meter import Meter
 from rondel.rpc.methods import (
     EXEMPLARS,
     LABEL_NAMES,
@@ -103,11 +105,15 @@ class Server:
         encoder: Encoder,
         on_bug: Bugs,
         config: ServerConfig = ServerConfig(),
+        meter: Meter | None = None,
     ) -> None:
         self._identity = identity
         self._config = config
         self._on_bug = on_bug
-        self._intake = Intake(pushes, config.push_bytes_max, lambda error: on_bug(PUSH.path, error))
+        self._meter = meter or Meter("server")
+        self._intake = Intake(
+            _Counted(pushes, self._meter), config.push_bytes_max, lambda error: on_bug(PUSH.path, error)
+        )
         self._reading = Reading(source, standings, encoder, config.read_threads, config.read_timeout_s)
         self._server: Any = None
         self.port = 0
@@ -167,16 +173,17 @@ class Server:
     def _handler(self, call: Call, kind: Any, serve: _Method) -> tuple[str, Any]:
         return call.path.rpartition("/")[2], kind(
             self._guarded(call, serve),
-            request_deserializer=REQUESTS[call].FromString,
-            response_serializer=call.reply.SerializeToString,
+            request_deserializer=self._meter.of(call.path).decoder(REQUESTS[call].FromString),
+            response_serializer=self._meter.of(call.path).encoder(call.reply.SerializeToString),
         )
 
     def _guarded(self, call: Call, serve: _Method) -> _Method:
         async def method(request: Any, context: Any) -> None:
             failure: RondelError
             try:
-                self._identity.check(context.invocation_metadata())
-                await serve(request, context)
+                with self._meter.of(call.path).call():
+                    self._identity.check(context.invocation_metadata())
+                    await serve(request, context)
                 return
             except RondelError as error:
                 failure = error
@@ -190,6 +197,17 @@ class Server:
             await _abort(context, failure)
 
         return method
+
+
+class _Counted:
+    """Implements `PushHandler`."""
+
+    def __init__(self, pushes: PushHandler, meter: Meter) -> None:
+        self._pushes = pushes
+        self._meter = meter
+
+    async def push(self, tenant: str, batch: bytes, ring_revision: int) -> PushAnswer:
+        return await self._meter.push(self._pushes.push(tenant, batch, ring_revision))
 
 
 async def _abort(context: Any, error: RondelError) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 
+from rondel.rpc.meter import Meter
 from services.standalone.config import Config
 from services.standalone.main import Standalone
 
@@ -34,6 +35,11 @@ _SECTIONS: Final = {
     "rondel_head_": ("Head", "What is in memory, by tenant."),
     "rondel_query_": ("Queries", "Queries and look-ups; `kind` is the endpoint."),
     "rondel_block_": ("Blocks", "Reads of blocks."),
+    "rondel_rpc_": (
+        "Calls between processes",
+        "Of a cluster only: `client` is who calls, `server` the ingester. A select that its reader "
+        "ended is `canceled` at the ingester.",
+    ),
     "rondel_compactor_": ("Compaction", "Merges, retention and deletion."),
     "": ("Process", "The process itself."),
 }
@@ -43,6 +49,8 @@ def page() -> str:
     """The whole page."""
     with TemporaryDirectory() as directory:
         registry = Standalone(Config(data_dir=directory, objstore="memory://")).registry
+    for side in ("client", "server"):
+        Meter(side, registry)
     lines: dict[str, list[str]] = {prefix: [] for prefix in _SECTIONS}
     for family, labels in _families(registry):
         section = next(prefix for prefix in _SECTIONS if family.name.startswith(prefix))

@@ -21,6 +21,7 @@ from rondel.model.write import PushResult, Written
 from rondel.rpc.answer import PushAnswer
 from rondel.rpc.channel import Channel, TlsFiles
 from rondel.rpc.identity import Identity
+from rondel.rpc.meter import Meter
 from rondel.rpc.push import PushLimits, PushStream
 from rondel.rpc.remote import Remote
 from rondel.rpc.server import Server, ServerConfig
@@ -211,6 +212,7 @@ async def serving(
     identity: Identity = IDENTITY,
     config: ServerConfig = LOOPBACK,
     standings: Settled | None = None,
+    meter: Meter | None = None,
 ) -> AsyncIterator[Served]:
     """A server on loopback, as long as the block lasts."""
     handler, bugs = pushes or Pushes(), list[BaseException]()
@@ -222,6 +224,7 @@ async def serving(
         PlainEncoder(),
         lambda method, error: bugs.append(error),
         config,
+        meter,
     )
     await server.start()
     try:
@@ -231,8 +234,10 @@ async def serving(
 
 
 @asynccontextmanager
-async def channel_to(endpoint: str, tls: TlsFiles | None = None) -> AsyncIterator[Channel]:
-    channel = Channel(endpoint, tls)
+async def channel_to(
+    endpoint: str, tls: TlsFiles | None = None, meter: Meter | None = None
+) -> AsyncIterator[Channel]:
+    channel = Channel(endpoint, tls, meter)
     try:
         yield channel
     finally:
