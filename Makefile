@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/native/target
 NATIVE_SOURCES := $(shell find native/src -name '*.rs') native/Cargo.toml native/Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run build native-quick test unit peers differential torture lint format bench conformance proto docs lock image clean
+.PHONY: help run build native-quick test unit peers differential torture simulate lint format bench conformance proto docs lock image clean
 
 help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ differential: build $(VENV)/.dev ## Many random expressions against Debian's new
 
 torture: build $(VENV)/.dev ## Kill and restart the server for a long time (ROUNDS=200)
 	E2E_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/e2e/test_kill_loses_nothing.py --timeout 7200 $(ARGS)
+
+simulate: build $(VENV)/.dev ## Many random schedules of faults for ring, quorum, joins and leaves (COUNT=1000 FIRST=0)
+	$(BIN)/python -m tests.sim $(or $(COUNT),1000) $(or $(FIRST),0)
 
 lint: build $(VENV)/.dev ## Style, types, import contracts, Rust lints, native stubs
 	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/lint

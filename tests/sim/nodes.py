@@ -145,6 +145,8 @@ class Ingester(Process):
         super().__init__(shared, me.id, disk, skew_ms)
         self.disk = disk
         self.appending = 0
+        self.has_left = False
+        """for good: a process would end here"""
         self.member = Member(
             self.line,
             shared.keys,
@@ -173,6 +175,7 @@ class Ingester(Process):
         if self.disk.has_marker and own and own.state in (State.RETIRING, State.LEAVING):
             self.member.leave()
         await self.member.run()
+        self.has_left = True
         self.shared.tell(f"{self.id} has left")
 
     @property

@@ -1,6 +1,6 @@
 """Random misfortune, many times: what was acknowledged is found, and in the end all is well.
 
-`SIM_SEED=17` runs one schedule and prints what happened; `SIM_COUNT=5000` runs more of them.
+`SIM_SEED=17` runs one schedule and prints what happened; `make simulate COUNT=5000` runs many.
 """
 
 from __future__ import annotations
@@ -8,51 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from rondel.ring import instance, quorum, ring
-from rondel.ring.tokens import tokens_of
-from tests.sim.loop import VirtualLoop
-from tests.sim.world import World, Wrong
+from tests.sim.schedule import run, small
 
-COUNT = int(os.environ.get("SIM_COUNT", "20"))
-SEEDS = [int(os.environ["SIM_SEED"])] if "SIM_SEED" in os.environ else list(range(COUNT))
+SEEDS = [int(os.environ["SIM_SEED"])] if "SIM_SEED" in os.environ else list(range(20))
 PARTS = min(4, len(SEEDS))
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Few ranges, and margins of time that fit a schedule of minutes."""
-
-    def few(ordinal: int) -> NDArray[np.uint64]:
-        return tokens_of(ordinal)[3::64]
-
-    monkeypatch.setattr(instance, "tokens_of", few)
-    monkeypatch.setattr(ring, "SLOTS", 1 << 4)
-    monkeypatch.setattr(quorum, "SKEW_MS", 12_000)
-    ring._zone_order.cache_clear()
-    yield
-    ring._zone_order.cache_clear()
-
-
-def run(seed: int) -> World:
-    loop = VirtualLoop()
-    worlds: list[World] = []
-
-    async def simulate() -> None:
-        worlds.append(World(seed))
-        await worlds[0].run()
-
-    try:
-        loop.run_until_complete(simulate())
-    except Wrong as error:
-        story = "\n".join(worlds[0].shared.trace)
-        pytest.fail(f"SIM_SEED={seed}: {error}\n{story}", pytrace=False)
-    finally:
-        loop.close()
-    return worlds[0]
+def _small() -> Iterator[None]:
+    with small():
+        yield
 
 
 @pytest.mark.parametrize("part", range(PARTS))

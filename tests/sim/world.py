@@ -293,7 +293,7 @@ class World:
         ]
         for place in going[:1]:
             assert place.process
-            if place.process.state is not State.LEFT:
+            if not place.process.has_left and place.process.state is not State.LEFT:
                 place.is_wanted, place.disk.has_marker = True, False
                 place.process.member.stay()
 
