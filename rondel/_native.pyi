@@ -134,6 +134,14 @@ class Pending:
     def created(self) -> int: ...
     @property
     def rejections(self) -> list[tuple[str, str, int]]: ...
+    @property
+    def rejected_rows(self) -> list[_Ints]:
+        """int64[samples] an entry of `rejections`: the row of the batch of each sample that was left out."""
+
+    @property
+    def unknown(self) -> bytes:
+        """16 bytes each: fingerprints of rows without labels whose series are missing. Nothing is of them."""
+
     def ranges(self) -> list[int]: ...
 
 @final
@@ -154,7 +162,9 @@ class Head:
         exemplars_max: int = 0,
         exemplars_per_series_max: int = 0,
     ) -> Head: ...
-    def prepare(self, batch: WriteBatch, now_ms: int) -> Pending: ...
+    def prepare(self, batch: WriteBatch, now_ms: int, repair: bool = False) -> Pending:
+        """What of the batch is accepted; a `repair` is let behind the out-of-order window."""
+
     def record(self, pending: Pending, tenant: str, segment: int, salt: int) -> bytes: ...
     def commit(self, pending: Pending) -> None: ...
     def abort(self, pending: Pending) -> None: ...
@@ -475,6 +485,74 @@ def read_series(labels: LabelSets, arrays: FrameArrays) -> bytes: ...
 def read_response(results: Sequence[Sequence[bytes]]) -> bytes: ...
 def read_frames(labels: LabelSets, arrays: FrameArrays, query: int, frame_bytes_max: int) -> bytes: ...
 
+# --- route ----------------------------------------------------------------------------------------
+
+@final
+class KnownSeries:
+    """Series and metadata entries that one destination has acknowledged, of all tenants.
+
+    Bounded by two generations of `entries_max` series and as many metadata entries: those that come at least
+    once in a generation stay. A series takes 15 to 21 bytes, a metadata entry 24 to 30; the set grows with
+    what is in it.
+    """
+
+    def __new__(cls, entries_max: int) -> KnownSeries: ...
+    def __len__(self) -> int: ...
+    def learn(self, parcel: Parcel, refused: _Ints | None = None) -> None:
+        """The destination acknowledged a parcel, but for its items that it `refused`: those keep labels."""
+
+    def forget(self, parcel: Parcel, unknown: bytes) -> None:
+        """The destination does not know these series of the parcel; all metadata is forgotten with them."""
+
+    def clear(self) -> None:
+        """The stream to the destination broke."""
+
+@final
+class Parcel:
+    """What one member gets of a batch: its items are series, then metadata entries."""
+
+    def __len__(self) -> int: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def labelled(self) -> int:
+        """Series that have their labels with them."""
+
+    @property
+    def rows(self) -> _Ints:
+        """int64[n]: item of the batch of each item."""
+
+    def again(self, unknown: bytes) -> Parcel:
+        """Only the series with these fingerprints (16 bytes each), with labels. Corruption on odd bytes."""
+
+@final
+class Routed:
+    """A batch with its replica sets: items are its series, then its metadata entries."""
+
+    @property
+    def set_of(self) -> _Ints:
+        """int64[items]: row of `Routing.sets`. A new array each time."""
+
+    @property
+    def members(self) -> list[int]:
+        """Places in the ring that get something, ascending."""
+
+    def parcel(self, member: int, known: KnownSeries) -> Parcel:
+        """What a member gets, without the labels and the metadata that are known; may be empty."""
+
+@final
+class Routing:
+    """The replica sets of one ring; immutable."""
+
+    def __new__(cls, ends: NDArray[np.uint64], sets: NDArray[np.int16]) -> Routing:
+        """Of `rondel.ring.ring.Routes`; raises InvalidData for arrays that are none."""
+
+    @property
+    def sets(self) -> NDArray[np.int16]:
+        """int16[sets, width]: each distinct replica set once, places ascending, -1 behind the last."""
+
+    def route(self, batch: WriteBatch, tenant: str) -> Routed: ...
+
 # --- sampling -------------------------------------------------------------------------------------
 
 def sampling_hashes(labels: LabelSets) -> NDArray[np.uint64]:
@@ -498,6 +576,10 @@ class WriteBatch:
         labels: LabelSets, arrays: FrameArrays, exemplars: ExemplarArrays | None = None
     ) -> WriteBatch:
         """The samples of a frame, each series with its own; raises InvalidData where arrays do not fit."""
+
+    @staticmethod
+    def from_parcel(payload: bytes) -> WriteBatch:
+        """What `Parcel.payload` carries; series whose labels are not in it have none. Raises Corruption."""
 
     def __len__(self) -> int: ...
     @property

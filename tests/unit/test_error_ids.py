@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "errors.md"
 
 IN_RUST = re.compile(
-    r"\b(?:(?:Error::(?:invalid|limit)|rejections\.add|reject|refuse|drop_exemplars)\(|Verdict \{\s*id:)\s*"
+    r"\b(?:(?:Error::(?:invalid|limit)|rejections\.add(?:_row)?|reject|refuse|drop_exemplars)\("
+    r"|Verdict \{\s*id:)\s*"
     r'"([a-z0-9-]+)"'
 )
 # Callable -> position of its id, and the id when none is given.

@@ -1,10 +1,11 @@
 //! What of a batch is accepted: decided before it is written, against what is visible at that moment.
 
+use crate::fields::sections::{More, rows};
 use crate::head::histograms::is_same;
 use crate::head::store::{NO_SLOT, Store};
 use crate::head::track::Seen;
-use crate::histogram::{Histograms, View};
-use crate::write::batch::{Exemplar, WriteBatch};
+use crate::histogram::View;
+use crate::write::batch::WriteBatch;
 use crate::write::rejection::Rejections;
 
 /// The accepted content of a batch, resolved to series.
@@ -25,20 +26,8 @@ pub struct Prepared {
     pub exemplars_refused: u64,
     pub created: u64,
     pub rejections: Rejections,
-}
-
-/// Histograms and exemplars of the same series.
-#[derive(Debug, Default)]
-pub struct More {
-    /// Where the histograms of each series end.
-    pub histogram_ends: Vec<u32>,
-    pub histogram_times: Vec<i64>,
-    /// As long as the histograms, or empty where none has one.
-    pub histogram_starts: Vec<i64>,
-    pub histograms: Histograms,
-    /// Where the exemplars of each series end.
-    pub exemplar_ends: Vec<u32>,
-    pub exemplars: Vec<Exemplar>,
+    /// Fingerprints of series that came without labels and do not exist; nothing else here is of them.
+    pub unknown: Vec<u128>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +35,6 @@ pub struct Counts {
     pub samples: u64,
     pub histograms: u64,
     pub exemplars: u64,
-}
-
-/// The rows of an entry, given where those of each end.
-#[inline]
-pub fn rows(ends: &[u32], entry: usize) -> std::ops::Range<usize> {
-    let start = match entry {
-        0 => 0,
-        _ => ends[entry - 1],
-    };
-    start as usize..ends[entry] as usize
 }
 
 impl Prepared {
@@ -149,11 +128,6 @@ impl More {
         self.histogram_ends.push(self.histogram_times.len() as u32);
         self.exemplar_ends.push(self.exemplars.len() as u32);
     }
-
-    /// The start of a histogram; 0 is none.
-    pub fn histogram_start(&self, row: usize) -> i64 {
-        self.histogram_starts.get(row).copied().unwrap_or(0)
-    }
 }
 
 /// What `check` compares timestamps with.
@@ -167,16 +141,19 @@ pub struct Bounds {
 /// A series of the batch that is looked at.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
+    store: &'a Store,
     batch: &'a WriteBatch,
     index: usize,
     slot: u32,
 }
 
 impl Store {
-    pub fn bounds(&self, now_ms: i64) -> Bounds {
+    /// Which times are admitted now; in a repair there is no window, everything is late.
+    pub fn bounds(&self, now_ms: i64, repair: bool) -> Bounds {
+        let newest_ms = self.max_ms.filter(|_| !repair);
         Bounds {
-            newest_ms: self.max_ms,
-            oldest_ms: self.max_ms.map_or(i64::MIN, |max_ms| {
+            newest_ms,
+            oldest_ms: newest_ms.map_or(i64::MIN, |max_ms| {
                 max_ms.saturating_sub(self.options.window_ms)
             }),
             latest_ms: now_ms.saturating_add(self.options.grace_ms),
@@ -184,8 +161,7 @@ impl Store {
     }
 
     /// Decides on everything in the batch. `slots` holds its series, `NO_SLOT` where none may be.
-    pub fn check(&self, batch: &WriteBatch, now_ms: i64, slots: &[u32]) -> Prepared {
-        let bounds = self.bounds(now_ms);
+    pub fn check(&self, batch: &WriteBatch, bounds: &Bounds, slots: &[u32]) -> Prepared {
         let has_more = batch.histogram_count() + batch.exemplar_count() > 0;
         let mut out = Prepared {
             slots: Vec::with_capacity(slots.len()),
@@ -196,11 +172,20 @@ impl Store {
             ..Prepared::default()
         };
         for (index, &slot) in slots.iter().enumerate() {
-            let subject = Subject { batch, index, slot };
-            self.check_samples(subject, &bounds, &mut out);
+            if slot == NO_SLOT && !batch.has_labels(index) {
+                out.unknown.push(batch.fingerprint(index));
+                continue;
+            }
+            let subject = Subject {
+                store: self,
+                batch,
+                index,
+                slot,
+            };
+            self.check_samples(subject, bounds, &mut out);
             if has_more {
-                self.check_histograms(subject, &bounds, &mut out);
-                self.check_exemplars(subject, &bounds, &mut out);
+                self.check_histograms(subject, bounds, &mut out);
+                self.check_exemplars(subject, bounds, &mut out);
             }
             out.end(slot);
         }
@@ -324,7 +309,7 @@ impl Store {
 
     #[cold]
     fn refuse_series(&self, subject: Subject<'_>, rejections: &mut Rejections) {
-        rejections.add("max-series-per-user", 1, || {
+        rejections.add_row("max-series-per-user", subject.index, || {
             format!(
                 "the limit of {} active series of a tenant (max_global_series_per_user) is reached, \
                  no room for {}",
@@ -344,7 +329,7 @@ impl Bounds {
     #[cold]
     fn refuse(&self, subject: Subject<'_>, time_ms: i64, rejections: &mut Rejections) {
         if time_ms > self.latest_ms {
-            rejections.add("too-far-in-future", 1, || {
+            rejections.add_row("too-far-in-future", subject.index, || {
                 format!(
                     "timestamp {time_ms} lies beyond {}, the clock plus creation_grace_period, of {}",
                     self.latest_ms,
@@ -353,7 +338,7 @@ impl Bounds {
             });
             return;
         }
-        rejections.add("sample-timestamp-too-old", 1, || {
+        rejections.add_row("sample-timestamp-too-old", subject.index, || {
             format!(
                 "timestamp {time_ms} is older than {}, the newest sample of the tenant ({}) less \
                  out_of_order_time_window, of {}",
@@ -368,7 +353,7 @@ impl Bounds {
 impl Subject<'_> {
     #[cold]
     fn refuse_duplicate(&self, time_ms: i64, rejections: &mut Rejections) {
-        rejections.add("sample-duplicate-timestamp", 1, || {
+        rejections.add_row("sample-duplicate-timestamp", self.index, || {
             format!(
                 "timestamp {time_ms} has another value already, of {}",
                 self.describe()
@@ -380,6 +365,11 @@ impl Subject<'_> {
     fn describe(&self) -> String {
         let mut labels = Vec::new();
         self.batch.labels(self.index, &mut labels);
+        if let Some(series) = self.store.series.get(self.slot as usize)
+            && labels.is_empty()
+        {
+            labels.extend(self.store.index.labels(series.run));
+        }
         let shown: Vec<String> = labels
             .iter()
             .map(|(name, value)| format!("{name}={value:?}"))

@@ -77,12 +77,20 @@ impl Head {
 
     // --- write ---
 
-    /// Resolves series, creating those that are new, and decides on everything in it.
-    fn prepare(&self, py: Python<'_>, batch: &Bound<'_, WriteBatch>, now_ms: i64) -> Pending {
+    /// Resolves series, creating those that are new, and decides on everything in it. What another one has
+    /// taken already is not too old for a `repair`.
+    #[pyo3(signature = (batch, now_ms, repair=false))]
+    fn prepare(
+        &self,
+        py: Python<'_>,
+        batch: &Bound<'_, WriteBatch>,
+        now_ms: i64,
+        repair: bool,
+    ) -> Pending {
         let batch = batch.get();
         // Counted before the look-up, so that no collection can free a slot in between.
         self.shared.pending.fetch_add(1, Ordering::AcqRel);
-        let prepared = py.detach(|| prepare(&self.shared, batch, now_ms));
+        let prepared = py.detach(|| prepare(&self.shared, batch, now_ms, repair));
         Pending::new(Arc::clone(&self.shared), prepared)
     }
 

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
+use crate::fields::wire::{Reader, put_text};
 use crate::head::index::Plan;
 use crate::head::store::Store;
-use crate::head::wire::{Reader, put_text};
 use crate::labels::{LabelSets, LabelSetsBuilder};
 use crate::matcher::Matchers;
 use crate::write::batch::Exemplar;
@@ -25,10 +25,7 @@ pub struct Held {
 
 impl Held {
     fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut reader = Reader {
-            bytes: &self.labels,
-            at: 0,
-        };
+        let mut reader = Reader::new(&self.labels, "exemplar");
         std::iter::from_fn(move || Some((reader.text().ok()?, reader.text().ok()?)))
     }
 

@@ -10,11 +10,11 @@
 //! | `store` | all series: resolve, commit, freeze, release, collect |
 //! | `check` | what of a batch is accepted |
 //! | `read`, `read_histograms`, `gather`, `lookup` | samples and labels for queries |
-//! | `record`, `sections`, `wire`, `segment` | WAL payloads and their framing |
+//! | `record`, `segment` | WAL payloads and their framing |
 //! | `door`, `shared`, `wal` | what Python sees |
 
 mod blocks;
-mod cells;
+pub mod cells;
 mod check;
 mod door;
 mod exemplars;
@@ -25,7 +25,6 @@ mod lookup;
 mod read;
 mod read_histograms;
 mod record;
-mod sections;
 mod segment;
 mod series;
 mod shared;
@@ -33,7 +32,6 @@ mod step;
 mod store;
 mod track;
 mod wal;
-mod wire;
 
 use pyo3::prelude::*;
 

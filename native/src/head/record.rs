@@ -2,14 +2,15 @@
 
 use hashbrown::HashMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::fields::sections::{self, More, rows};
+use crate::fields::wire::{Reader, put_signed, put_text, put_times, put_varint};
 use crate::fingerprint::fingerprint;
-use crate::head::check::{Counts, More, Prepared, rows};
-use crate::head::sections;
+use crate::head::check::{Counts, Prepared};
 use crate::head::store::{NO_SLOT, Store};
-use crate::head::wire::{Reader, put_signed, put_text, put_times, put_varint};
 use crate::symbols::Interner;
 
+const WHAT: &str = "WAL record";
 /// Kind of a record with float samples only.
 pub const KIND_SAMPLES: u8 = 1;
 /// Kind of a record with starts, histograms or exemplars.
@@ -27,7 +28,8 @@ pub fn encode(store: &mut Store, tenant: &str, prepared: &Prepared, segment: u32
     if !prepared.has_more() {
         return (KIND_SAMPLES, out);
     }
-    sections::encode(&mut out, prepared);
+    let more = prepared.more.as_deref().map(More::view);
+    sections::encode(&mut out, &prepared.starts, &more.unwrap_or_default());
     (KIND_MORE, out)
 }
 
@@ -99,10 +101,7 @@ fn put_values(out: &mut Vec<u8>, bits: &[u64]) {
 
 /// The tenant of a payload and where the rest starts.
 pub fn tenant(payload: &[u8]) -> Result<(&str, usize)> {
-    let mut reader = Reader {
-        bytes: payload,
-        at: 0,
-    };
+    let mut reader = Reader::new(payload, WHAT);
     let tenant = reader.text()?;
     Ok((tenant, reader.at))
 }
@@ -161,10 +160,7 @@ pub fn replay(
     covered: &[i64],
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let mut reader = Reader {
-        bytes: payload,
-        at: 0,
-    };
+    let mut reader = Reader::new(payload, WHAT);
     read_definitions(store, ids, &mut reader)?;
     let entries = reader.count(1)?;
     let mut slots = Vec::with_capacity(entries);
@@ -268,8 +264,7 @@ fn read_definitions(store: &mut Store, ids: &mut Ids, reader: &mut Reader<'_>) -
         let id = reader.varint()?;
         if id == 0 {
             // 0 marks a slot that nobody has.
-            let at = reader.at as u64;
-            return Err(Error::corrupt("WAL record defines series number 0", at));
+            return Err(reader.odd("defines series number 0"));
         }
         labels.clear();
         for _ in 0..reader.count(2)? {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::head::check::Prepared;
 use crate::head::record::Ids;
-use crate::head::store::{Options, Store};
+use crate::head::store::{NO_SLOT, Options, Store};
 use crate::write::batch::WriteBatch;
 
 /// Which generations of the head readers still look at.
@@ -59,19 +61,26 @@ impl Shared {
 }
 
 /// Resolves the series of a batch, creating those that are new, and decides on its content.
-pub fn prepare(shared: &Shared, batch: &WriteBatch, now_ms: i64) -> Prepared {
+pub fn prepare(shared: &Shared, batch: &WriteBatch, now_ms: i64, repair: bool) -> Prepared {
     let mut slots = Vec::with_capacity(batch.len());
     {
         let store = shared.read();
-        if store.resolve(batch, &mut slots) {
-            return store.check(batch, now_ms, &slots);
+        if store.resolve(batch, &mut slots) || !may_create(batch, &slots) {
+            return store.check(batch, &store.bounds(now_ms, repair), &slots);
         }
     }
     let mut store = shared.write();
-    let created = store.create(batch, now_ms, &mut slots);
-    let mut prepared = store.check(batch, now_ms, &slots);
+    let bounds = store.bounds(now_ms, repair);
+    let created = store.create(batch, &bounds, &mut slots);
+    let mut prepared = store.check(batch, &bounds, &slots);
     prepared.created = created;
     prepared
+}
+
+/// Whether labels of any missing series came.
+fn may_create(batch: &WriteBatch, slots: &[u32]) -> bool {
+    let mut rows = slots.iter().enumerate();
+    rows.any(|(index, &slot)| slot == NO_SLOT && batch.has_labels(index))
 }
 
 /// Holds a reader's generation: what it selected stays readable until it is gone.
@@ -168,6 +177,28 @@ impl Pending {
         let all = self.prepared.rejections.all().iter();
         all.map(|one| (one.id, one.message.clone(), one.samples))
             .collect()
+    }
+
+    /// int64 arrays, one an entry of `rejections`: the row of the batch of each sample that was left out.
+    #[getter]
+    fn rejected_rows<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyArray1<i64>>> {
+        let all = self.prepared.rejections.all().iter();
+        let rows = all.map(|one| {
+            one.rows
+                .iter()
+                .map(|&row| i64::from(row))
+                .collect::<Vec<_>>()
+        });
+        rows.map(|rows| rows.into_pyarray(py)).collect()
+    }
+
+    /// Fingerprints of rows without labels whose series the head does not have, 16 bytes each; nothing of
+    /// these rows is in here.
+    #[getter]
+    fn unknown<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let prints = self.prepared.unknown.iter();
+        let bytes: Vec<u8> = prints.flat_map(|print| print.to_le_bytes()).collect();
+        PyBytes::new(py, &bytes)
     }
 
     /// Numbers of the ranges that its new content lies in, ascending.

@@ -6,8 +6,9 @@
 
 use hashbrown::HashTable;
 
+use crate::fields::sections::{More, rows};
 use crate::head::blocks::{Arenas, Blocks, fetch};
-use crate::head::check::{More, Prepared, rows};
+use crate::head::check::{Bounds, Prepared};
 use crate::head::exemplars::Arrivals;
 use crate::head::index::Index;
 use crate::head::series::Series;
@@ -112,9 +113,8 @@ impl Store {
     }
 
     /// Creates the series of the batch that are missing, up to the limit, but only for samples that
-    /// have a chance to be accepted.
-    pub fn create(&mut self, batch: &WriteBatch, now_ms: i64, slots: &mut [u32]) -> u64 {
-        let bounds = self.bounds(now_ms);
+    /// have a chance to be accepted. Those that came without labels stay missing.
+    pub fn create(&mut self, batch: &WriteBatch, bounds: &Bounds, slots: &mut [u32]) -> u64 {
         let mut created = 0;
         let mut labels = Vec::new();
         for (index, slot) in slots.iter_mut().enumerate() {
@@ -127,6 +127,7 @@ impl Store {
             if let Some(found) = self.find(print) {
                 *slot = found;
             } else if !self.is_full()
+                && batch.has_labels(index)
                 && (times.any(|&time_ms| bounds.admit(time_ms))
                     || others.any(|&time_ms| bounds.admit(time_ms)))
             {
@@ -135,13 +136,14 @@ impl Store {
                 created += 1;
             }
         }
-        if created > 0 && batch.exemplar_count() > 0 {
+        if created > 0 && slots.contains(&NO_SLOT) {
             self.find_again(batch, slots);
         }
         created
     }
 
-    /// Exemplars may stand before the samples that their series was created for.
+    /// Exemplars may stand before the samples that their series was created for, and rows without labels
+    /// before those with.
     fn find_again(&self, batch: &WriteBatch, slots: &mut [u32]) {
         let missing = slots.iter_mut().enumerate();
         for (index, slot) in missing.filter(|(_, slot)| **slot == NO_SLOT) {

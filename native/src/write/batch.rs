@@ -2,11 +2,12 @@
 //!
 //! Samples are flat arrays. Labels stay bytes, and nobody reads them until a head meets the series
 //! for the first time; until then the fingerprint speaks for them. `run` has their forms, `columns` what
-//! few series have: starts, histograms and exemplars. `arrays` makes a batch without a message, `python` is
-//! the door.
+//! few series have: starts, histograms and exemplars. `arrays` makes a batch without a message, `parts` one that
+//! was taken apart for its way; `python` is the door.
 
 mod arrays;
 mod columns;
+mod parts;
 mod python;
 mod run;
 
@@ -14,6 +15,7 @@ use columns::{ExemplarColumn, HistogramColumn, order_of, pad_starts, permute, pu
 use run::{collect, collect_refs, put_label};
 
 pub use columns::Exemplar;
+pub use parts::Parts;
 pub use run::{Run, TAG_LABEL, TAG_NAME, TAG_VALUE, split_field};
 
 use pyo3::prelude::*;
@@ -119,6 +121,11 @@ impl WriteBatch {
         (&self.timestamps_ms[start..end], &self.values[start..end])
     }
 
+    /// Whether samples of any series have starts.
+    pub fn has_starts(&self) -> bool {
+        !self.starts_ms.is_empty()
+    }
+
     /// When the counters of these samples began, 0 where unknown; empty if no sample of the batch says so.
     #[inline]
     pub fn starts(&self, index: usize) -> &[i64] {
@@ -147,7 +154,14 @@ impl WriteBatch {
         &self.exemplars.rows[self.exemplars.ends.range(index)]
     }
 
-    /// Replaces `out` by the labels of a series: sorted by name, distinct, valid, no empty value.
+    /// Whether the labels of a series came with it; if not, only who knows its fingerprint can take it.
+    #[inline]
+    pub fn has_labels(&self, index: usize) -> bool {
+        !matches!(self.series[index].labels, Run::Absent)
+    }
+
+    /// Replaces `out` by the labels of a series: sorted by name, distinct, valid, no empty value. None where
+    /// they did not come.
     pub fn labels<'a>(&'a self, index: usize, out: &mut Vec<(&'a str, &'a str)>) {
         out.clear();
         match self.series[index].labels {
@@ -161,6 +175,7 @@ impl WriteBatch {
                 let refs = Refs(&self.message[start as usize..end as usize]);
                 collect_refs(refs, &self.symbols, &self.message, out);
             }
+            Run::Absent => {}
         }
         if !out.is_sorted() {
             out.sort_unstable();

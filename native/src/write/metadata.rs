@@ -4,7 +4,8 @@ use crate::write::batch::{Metadata, WriteBatch};
 use crate::write::labels::quote;
 use crate::write::limits::Limits;
 
-const METRIC_TYPES: [&str; 8] = [
+/// By their numbers in remote write.
+pub const METRIC_TYPES: [&str; 8] = [
     "unknown",
     "counter",
     "gauge",

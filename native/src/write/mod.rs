@@ -14,12 +14,12 @@ mod histogram;
 mod known;
 mod labels;
 mod limits;
-mod metadata;
+pub mod metadata;
 pub mod rejection;
 mod request;
 mod request2;
 pub mod snappy;
-mod symbols;
+pub mod symbols;
 pub mod wire;
 
 use pyo3::prelude::*;

@@ -11,6 +11,8 @@ pub struct Rejection {
     pub message: String,
     /// Samples left out.
     pub samples: u64,
+    /// The series of each of them in its batch, where who rejects tells it.
+    pub rows: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -19,15 +21,28 @@ pub struct Rejections(Vec<Rejection>);
 impl Rejections {
     /// Counts; the message is made only for the first of an id.
     pub fn add(&mut self, id: &'static str, samples: u64, message: impl FnOnce() -> String) {
-        if let Some(known) = self.0.iter_mut().find(|known| known.id == id) {
-            known.samples += samples;
-            return;
-        }
-        self.0.push(Rejection {
-            id,
-            message: cut(message()),
-            samples,
+        self.of(id, message).samples += samples;
+    }
+
+    /// Counts one sample of a series of the batch.
+    pub fn add_row(&mut self, id: &'static str, row: usize, message: impl FnOnce() -> String) {
+        let rejection = self.of(id, message);
+        rejection.samples += 1;
+        rejection.rows.push(row as u32);
+    }
+
+    fn of(&mut self, id: &'static str, message: impl FnOnce() -> String) -> &mut Rejection {
+        let known = self.0.iter().position(|known| known.id == id);
+        let at = known.unwrap_or_else(|| {
+            self.0.push(Rejection {
+                id,
+                message: cut(message()),
+                samples: 0,
+                rows: Vec::new(),
+            });
+            self.0.len() - 1
         });
+        &mut self.0[at]
     }
 
     pub fn all(&self) -> &[Rejection] {
@@ -52,9 +67,10 @@ mod tests {
         let mut all = Rejections::default();
         all.add("a", 2, || "first".into());
         all.add("b", 1, || "ü".repeat(500));
-        all.add("a", 3, || "second".into());
+        all.add_row("a", 7, || "second".into());
         assert_eq!(all.all()[0].message, "first");
-        assert_eq!(all.all()[0].samples, 5);
+        assert_eq!(all.all()[0].samples, 3);
+        assert_eq!(all.all()[0].rows, [7]);
         assert_eq!(all.all()[1].message.chars().count(), MESSAGE_CHARS_MAX + 1);
     }
 }

@@ -9,6 +9,11 @@ use crate::histogram::{Histograms, View};
 pub struct Ends(Vec<u32>);
 
 impl Ends {
+    /// Ascending.
+    pub fn new(ends: Vec<u32>) -> Self {
+        Self(ends)
+    }
+
     pub fn last(&self) -> usize {
         self.0.last().map_or(0, |&end| end as usize)
     }

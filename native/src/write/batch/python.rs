@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use crate::frame::FrameArrays;
 use crate::histogram::Histograms;
 use crate::labels::LabelSets;
+use crate::route::batch_of as batch_of_parcel;
 use crate::write::batch::arrays::{ExemplarArrays, batch_of};
 use crate::write::batch::{Series, WriteBatch};
 use crate::write::rejection::Rejection;
@@ -26,6 +27,12 @@ impl WriteBatch {
     ) -> PyResult<Self> {
         let exemplars = exemplars.as_ref().map(ExemplarArrays::view).transpose()?;
         Ok(batch_of(labels.get(), arrays.view()?, exemplars)?)
+    }
+
+    /// The batch that a parcel carries (`docs/format/push.md`); series of which it has no labels have none.
+    #[staticmethod]
+    fn from_parcel(py: Python<'_>, payload: &[u8]) -> PyResult<Self> {
+        Ok(py.detach(|| batch_of_parcel(payload))?)
     }
 
     fn __len__(&self) -> usize {

@@ -16,6 +16,8 @@ pub enum Run {
     Encoded { start: u32, end: u32 },
     /// A packed list of references to symbols in the message: name, value, name, value.
     Refs { start: u32, end: u32 },
+    /// Nowhere: who sent the series takes it for known.
+    Absent,
 }
 
 pub fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

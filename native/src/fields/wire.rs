@@ -1,4 +1,4 @@
-//! Fields of WAL payloads (`docs/format/wal.md`).
+//! Numbers, texts and times as bytes.
 
 use crate::error::{Error, Result};
 
@@ -50,11 +50,24 @@ pub fn put_times(out: &mut Vec<u8>, times: &[i64]) {
 pub struct Reader<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
+    /// What the bytes are, for messages.
+    what: &'static str,
 }
 
 impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { bytes, at: 0, what }
+    }
+
+    /// What is wrong with the bytes before this place.
+    #[cold]
+    pub fn odd(&self, fault: impl std::fmt::Display) -> Error {
+        Error::corrupt(format!("{} {fault}", self.what), self.at as u64)
+    }
+
+    #[cold]
     pub fn short(&self) -> Error {
-        Error::corrupt("WAL record ends in the middle of a field", self.at as u64)
+        self.odd("ends in the middle of a field")
     }
 
     #[inline]
@@ -71,11 +84,8 @@ impl<'a> Reader<'a> {
     }
 
     pub fn float(&mut self) -> Result<f64> {
-        let at = self.at;
         let (words, _) = self.take(8)?.as_chunks::<8>();
-        let word = words
-            .first()
-            .ok_or_else(|| Error::corrupt("WAL record ends in a value", at as u64))?;
+        let word = words.first().ok_or_else(|| self.short())?;
         Ok(f64::from_bits(u64::from_le_bytes(*word)))
     }
 
@@ -89,10 +99,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Error::corrupt(
-            "WAL record has an overlong number",
-            self.at as u64,
-        ))
+        Err(self.odd("has an overlong number"))
     }
 
     #[inline]
@@ -112,10 +119,10 @@ impl<'a> Reader<'a> {
 
     pub fn text(&mut self) -> Result<&'a str> {
         let size = self.count(1)?;
-        let at = self.at as u64;
-        std::str::from_utf8(self.take(size)?)
-            .map_err(|_| Error::corrupt("WAL record has text that is not UTF-8", at))
+        let text = self.take(size)?;
+        std::str::from_utf8(text).map_err(|_| self.odd("has text that is not UTF-8"))
     }
+
     /// `total` times, as `put_times` writes them; the caller has checked that so many can be.
     pub fn times(&mut self, total: usize) -> Result<Vec<i64>> {
         let base_ms = self.signed()?;
@@ -165,7 +172,7 @@ impl<'a> Reader<'a> {
         let (name, value) = (self.varint()?, self.varint()?);
         match (texts.get(name as usize), texts.get(value as usize)) {
             (Some(name), Some(value)) => Ok((name, value)),
-            _ => Err(Error::corrupt("WAL record names no string", self.at as u64)),
+            _ => Err(self.odd("names no string")),
         }
     }
 }

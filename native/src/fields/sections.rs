@@ -1,11 +1,11 @@
-//! What a WAL record has behind its float samples (`docs/format/wal.md`): starts, histograms, exemplars.
+//! What a batch has beside its float samples (`docs/format/wal.md`): starts, histograms, exemplars.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::fields::wire::{Reader, put_signed, put_starts, put_text, put_times, put_varint};
 use crate::head::cells;
-use crate::head::check::{More, Prepared, rows};
-use crate::head::wire::{Reader, put_signed, put_starts, put_text, put_times, put_varint};
 use crate::histogram::{Hint, Histograms, Layout, View};
 use crate::symbols::Interner;
 use crate::write::batch::Exemplar;
@@ -16,22 +16,73 @@ const EXEMPLARS: u8 = 4;
 /// Layouts looked at, from the newest, for one that is equal; a copy more does no harm.
 const LAYOUTS_SEARCHED: usize = 16;
 
-/// Encodes the sections of a batch.
-pub fn encode(out: &mut Vec<u8>, prepared: &Prepared) {
-    let more = prepared.more.as_deref();
-    let histograms = more.filter(|more| !more.histogram_times.is_empty());
-    let exemplars = more.filter(|more| !more.exemplars.is_empty());
+/// The rows of an entry, given where those of each end.
+#[inline]
+pub fn rows(ends: &[u32], entry: usize) -> std::ops::Range<usize> {
+    let start = match entry {
+        0 => 0,
+        _ => ends[entry - 1],
+    };
+    start as usize..ends[entry] as usize
+}
+
+/// Histograms and exemplars of some series.
+#[derive(Debug, Default)]
+pub struct More {
+    /// Where the histograms of each series end.
+    pub histogram_ends: Vec<u32>,
+    pub histogram_times: Vec<i64>,
+    /// As long as the histograms, or empty where none has one.
+    pub histogram_starts: Vec<i64>,
+    pub histograms: Histograms,
+    /// Where the exemplars of each series end.
+    pub exemplar_ends: Vec<u32>,
+    pub exemplars: Vec<Exemplar>,
+}
+
+impl More {
+    /// The start of a histogram; 0 is none.
+    pub fn histogram_start(&self, row: usize) -> i64 {
+        self.histogram_starts.get(row).copied().unwrap_or(0)
+    }
+
+    /// The same, borrowed.
+    pub fn view(&self) -> MoreView<'_> {
+        MoreView {
+            histogram_ends: Cow::Borrowed(&self.histogram_ends),
+            histogram_times: Cow::Borrowed(&self.histogram_times),
+            histogram_starts: Cow::Borrowed(&self.histogram_starts),
+            histograms: self.histograms.iter().collect(),
+            exemplar_ends: Cow::Borrowed(&self.exemplar_ends),
+            exemplars: self.exemplars.iter().collect(),
+        }
+    }
+}
+
+/// `More` of which cells and exemplars are somebody else's.
+#[derive(Debug, Default)]
+pub struct MoreView<'a> {
+    pub histogram_ends: Cow<'a, [u32]>,
+    pub histogram_times: Cow<'a, [i64]>,
+    pub histogram_starts: Cow<'a, [i64]>,
+    pub histograms: Vec<View<'a>>,
+    pub exemplar_ends: Cow<'a, [u32]>,
+    pub exemplars: Vec<&'a Exemplar>,
+}
+
+/// Encodes the starts of float samples (none, or one each), and what there is more.
+pub fn encode(out: &mut Vec<u8>, starts: &[i64], more: &MoreView<'_>) {
     let flag = |there: bool, bit: u8| if there { bit } else { 0 };
     out.push(
-        flag(!prepared.starts.is_empty(), STARTS)
-            | flag(histograms.is_some(), HISTOGRAMS)
-            | flag(exemplars.is_some(), EXEMPLARS),
+        flag(!starts.is_empty(), STARTS)
+            | flag(!more.histograms.is_empty(), HISTOGRAMS)
+            | flag(!more.exemplars.is_empty(), EXEMPLARS),
     );
-    put_starts(out, &prepared.starts);
-    if let Some(more) = histograms {
+    put_starts(out, starts);
+    if !more.histograms.is_empty() {
         put_histograms(out, more);
     }
-    if let Some(more) = exemplars {
+    if !more.exemplars.is_empty() {
         put_exemplars(out, more);
     }
 }
@@ -42,10 +93,10 @@ fn put_ends(out: &mut Vec<u8>, ends: &[u32]) {
     }
 }
 
-fn put_histograms(out: &mut Vec<u8>, more: &More) {
+fn put_histograms(out: &mut Vec<u8>, more: &MoreView<'_>) {
     let mut layouts: Vec<&Arc<Layout>> = Vec::new();
     let mut numbers = Vec::with_capacity(more.histograms.len());
-    for view in more.histograms.iter() {
+    for view in &more.histograms {
         let mut recent = layouts.iter().enumerate().rev().take(LAYOUTS_SEARCHED);
         let known = recent.find(|(_, layout)| Arc::ptr_eq(layout, view.layout));
         let number = known.map_or(layouts.len(), |(number, _)| number);
@@ -66,7 +117,7 @@ fn put_histograms(out: &mut Vec<u8>, more: &More) {
         put_varint(out, number << 2 | view.hint as u64);
     }
     let mut zeros = Vec::new();
-    for view in more.histograms.iter() {
+    for view in &more.histograms {
         zeros.resize(view.cells.len(), 0.0);
         cells::encode(&zeros, view.cells, out);
     }
@@ -89,7 +140,7 @@ fn put_layout(out: &mut Vec<u8>, layout: &Layout) {
     }
 }
 
-fn put_exemplars(out: &mut Vec<u8>, more: &More) {
+fn put_exemplars(out: &mut Vec<u8>, more: &MoreView<'_>) {
     let mut strings = Interner::default();
     let mut bodies = Vec::new();
     let mut before_ms = 0;
@@ -125,7 +176,7 @@ pub fn read(reader: &mut Reader<'_>, entries: usize, samples: usize) -> Result<S
     let mut sections = Sections::default();
     let flags = reader.byte()?;
     if flags & !(STARTS | HISTOGRAMS | EXEMPLARS) != 0 {
-        return Err(odd(reader, "has sections of an unknown kind"));
+        return Err(reader.odd("has sections of an unknown kind"));
     }
     if flags & STARTS != 0 {
         sections.starts = reader.differences(samples, 0)?;
@@ -155,7 +206,7 @@ fn read_histograms(reader: &mut Reader<'_>, entries: usize, more: &mut More) -> 
     for _ in 0..total {
         let kind = reader.varint()?;
         let layout = layouts.get((kind >> 2) as usize);
-        let layout = layout.ok_or_else(|| odd(reader, "names no layout"))?;
+        let layout = layout.ok_or_else(|| reader.odd("names no layout"))?;
         kinds.push((layout, Hint::of(kind as u8 & 3).unwrap_or_default()));
     }
     more.histograms = read_cells(reader, &kinds)?;
@@ -195,14 +246,14 @@ fn read_layout(reader: &mut Reader<'_>) -> Result<Layout> {
         negative: read_indexes(reader)?,
     }
     .checked()
-    .map_err(|error| odd(reader, &format!("has a layout that is none ({error})")))
+    .map_err(|error| reader.odd(format!("has a layout that is none ({error})")))
 }
 
 fn read_indexes(reader: &mut Reader<'_>) -> Result<Vec<i32>> {
     let count = reader.count(1)?;
     let indexes = reader.differences(count, 0)?.into_iter();
     let indexes: std::result::Result<Vec<i32>, _> = indexes.map(i32::try_from).collect();
-    indexes.map_err(|_| odd(reader, "has a bucket beyond all"))
+    indexes.map_err(|_| reader.odd("has a bucket beyond all"))
 }
 
 fn read_exemplars(reader: &mut Reader<'_>, entries: usize, more: &mut More) -> Result<()> {
@@ -226,8 +277,4 @@ fn read_exemplars(reader: &mut Reader<'_>, entries: usize, more: &mut More) -> R
         });
     }
     Ok(())
-}
-
-fn odd(reader: &Reader<'_>, what: &str) -> Error {
-    Error::corrupt(format!("WAL record {what}"), reader.at as u64)
 }
