@@ -60,7 +60,7 @@ def contents(frame: SeriesFrame) -> list[Any]:
     found: list[Any] = [dict(frame.labels[at]) for at in range(len(frame.labels))]
     found += [frame.offsets.tolist(), frame.timestamps_ms.tolist(), frame.values.tobytes()]
     found.append(known(frame.starts_ms))
-    if own is not None:
+    if own is not None and len(own.timestamps_ms):  # Those of others of the selection leave empty columns.
         found += [own.offsets.tolist(), own.timestamps_ms.tolist()]
         found.append([own.values[at] for at in range(len(own.values))])
         found.append(known(own.starts_ms))
