@@ -7,7 +7,7 @@ refuses: that is counted by series, since replicas may judge differently near a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from rondel.ring.instance import Instance, State
 from rondel.ring.ring import NOBODY, Ring, Routes
 
-__all__ = ["Outcome", "PushTally", "Refusal", "Unanswered", "is_fenced", "unanswered", "write_quorum"]
+__all__ = [
+    "Outcome",
+    "PushTally",
+    "Refusal",
+    "Unanswered",
+    "enough",
+    "is_fenced",
+    "unanswered",
+    "write_quorum",
+]
 
 SKEW_MS: Final = 15 * 60_000
 """by how much clocks of a cluster may differ before a read looks at too few rings of the past"""
@@ -152,6 +161,33 @@ def unanswered(ring: Ring, answered: Iterable[str], since_ms: int) -> Unanswered
     return None
 
 
+def enough(ring: Ring, order: Sequence[str], since_ms: int) -> tuple[str, ...] | None:
+    """As few instances as are complete if all of them answer: those of `order`, less one after the other from
+    its end. None where not even all of them are."""
+    if unanswered(ring, order, since_ms) is not None:
+        return None
+    allowed = write_quorum(ring.replication_factor) - 1
+    entries = ring.entries
+    places = {one.id: place for place, one in enumerate(entries)}
+    silent = np.array(
+        [one.id not in order and one.state is not State.LEFT for one in entries] + [False], dtype=np.bool_
+    )
+    judged = [routes.sets[_can_write(ring, routes)] for routes in ring.possible(since_ms - SKEW_MS)]
+    lacking = [silent[sets].sum(axis=1) for sets in judged]
+    kept = list(order)
+    for id in reversed(order):
+        more = [count + (sets == places[id]).any(axis=1) for sets, count in zip(judged, lacking, strict=True)]
+        if all((count <= allowed).all() for count in more):
+            lacking = more
+            kept.remove(id)
+    return tuple(kept)
+
+
+def _can_write(ring: Ring, routes: Routes) -> NDArray[np.bool_]:
+    """A set with fewer members than a quorum has never acknowledged anything."""
+    return np.asarray((routes.sets != NOBODY).sum(axis=1) >= write_quorum(ring.replication_factor))
+
+
 def is_fenced(ring: Ring, applied: Iterable[str]) -> bool:
     """Whether nobody can read or write any more by a ring from before the epoch that these instances have
     applied: they refuse it, and without them no set gets a quorum."""
@@ -167,9 +203,7 @@ def _missing(ring: Ring, routes: Routes, answered: frozenset[str], allowed: int)
     silent = np.array(
         [one.id not in answered and not _is_in_blocks(one) for one in entries] + [False], np.bool_
     )
-    # A set with fewer members than a quorum has never acknowledged anything.
-    can_write = (routes.sets != NOBODY).sum(axis=1) >= write_quorum(ring.replication_factor)
-    bad = can_write & (silent[routes.sets].sum(axis=1) > allowed)
+    bad = _can_write(ring, routes) & (silent[routes.sets].sum(axis=1) > allowed)
     if not bad.any():
         return None
     sizes = np.diff(routes.ends.astype(np.float64), prepend=0.0) / float(1 << 64)
