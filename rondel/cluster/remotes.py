@@ -12,6 +12,7 @@ from rondel.ring.ring import Ring
 from rondel.rpc.channel import Channel, TlsFiles
 from rondel.rpc.codec import Decoder
 from rondel.rpc.identity import Identity
+from rondel.rpc.meter import Meter
 from rondel.rpc.remote import Remote
 from rondel.runtime.tasks import TaskOwner
 
@@ -32,6 +33,7 @@ class Remotes:
         tls: TlsFiles | None,
         *,
         timeout_s: float,
+        meter: Meter | None = None,
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`on_failure` hears the id of an ingester that breaks off a read."""
@@ -39,6 +41,7 @@ class Remotes:
         self._decoder = decoder
         self._tls = tls
         self._timeout_s = timeout_s
+        self._meter = meter or Meter("client")
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
@@ -73,7 +76,7 @@ class Remotes:
             await channel.close()
 
     def _made(self, instance: Instance) -> tuple[Channel, Remote]:
-        channel = Channel(instance.address, self._tls)
+        channel = Channel(instance.address, self._tls, self._meter)
         meant = Identity(self._cluster, instance.id)
         remote = Remote(
             channel,

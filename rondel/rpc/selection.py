@@ -79,14 +79,22 @@ class Session:
         return self._bridge.start(self._stream.ask(pb.SelectRequest(read=rows)))
 
     def wait(self, future: Future[bytes]) -> bytes:
-        """The answer; whoever stops waiting for one has no use for the stream."""
+        """The answer; whoever stops waiting for one has no use for the stream.
+
+        Raises Unavailable (`read-broken`) where the other process cannot go on: a new selection may, there or
+        elsewhere.
+        """
         try:
             return self._bridge.wait(future, self._watch)
         except BaseException as error:
+            self._end()
             if isinstance(error, Unavailable):
                 self._on_failure()
-            self._bridge.soon(self._stream.stream.close)
+                raise Unavailable(str(error), id="read-broken", retry_after_s=1.0) from error
             raise
+
+    def _end(self) -> None:
+        self._bridge.soon(self._stream.stream.close)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 
+from rondel.cluster.asking import Metrics as ClusterReads
 from rondel.rpc.meter import Meter
 from services.standalone.config import Config
 from services.standalone.main import Standalone
@@ -40,6 +41,11 @@ _SECTIONS: Final = {
         "Of a cluster only: `client` is who calls, `server` the ingester. A select that its reader "
         "ended is `canceled` at the ingester.",
     ),
+    "rondel_cluster_": (
+        "Reads of a cluster",
+        "What queriers, and ingesters that are repaired, ask of ingesters. One that fails or is slow is stood in "
+        "for by others: `hedged`. Only `incomplete` reads have no answer.",
+    ),
     "rondel_compactor_": ("Compaction", "Merges, retention and deletion."),
     "": ("Process", "The process itself."),
 }
@@ -51,6 +57,7 @@ def page() -> str:
         registry = Standalone(Config(data_dir=directory, objstore="memory://")).registry
     for side in ("client", "server"):
         Meter(side, registry)
+    ClusterReads(registry)
     lines: dict[str, list[str]] = {prefix: [] for prefix in _SECTIONS}
     for family, labels in _families(registry):
         section = next(prefix for prefix in _SECTIONS if family.name.startswith(prefix))

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rondel.ring.instance import EVER_MS, Instance, State
-from rondel.ring.quorum import SKEW_MS, Outcome, PushTally, Refusal, is_fenced, unanswered, write_quorum
+from rondel.ring.quorum import (
+    SKEW_MS,
+    Outcome,
+    PushTally,
+    Refusal,
+    enough,
+    is_fenced,
+    unanswered,
+    write_quorum,
+)
 from rondel.ring.ring import Ring
 from tests.unit.rondel.ring.test_ring import HASHES, fleet, with_state
 
@@ -225,3 +234,31 @@ def test_a_complete_read_meets_every_write(data: st.DataObject) -> None:
             members = [ring.entries[place].id for place in row if place >= 0]
             if len(members) >= needed:
                 assert len([id for id in members if id not in counts]) < needed
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_as_few_as_are_enough_are_complete_and_none_of_them_can_be_spared(data: st.DataObject) -> None:
+    zones = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    ring = fleet(*zones, factor=data.draw(st.integers(1, 5)))
+    states = data.draw(st.lists(st.sampled_from(State), min_size=sum(zones), max_size=sum(zones)))
+    for id, state in zip([one.id for one in ring.instances], states, strict=True):
+        if state not in (State.ACTIVE, State.JOINING) and data.draw(st.booleans()):
+            ring = with_state(ring, id, state)
+    ids = [one.id for one in ring.instances]
+    order = data.draw(st.permutations(ids))[: data.draw(st.integers(0, len(ids)))]
+    group = enough(ring, order, 0)
+    if group is None:
+        assert unanswered(ring, order, 0) is not None
+        return
+    assert unanswered(ring, group, 0) is None
+    assert set(group) <= set(order)
+    for spared in group:
+        assert unanswered(ring, [id for id in group if id != spared], 0) is not None
+
+
+def test_whoever_is_last_is_spared_first() -> None:
+    ring = fleet(2, 2, 2)
+    assert enough(ring, ["b0", "b1", "c0", "c1", "a0", "a1"], 0) == ("b0", "b1", "c0", "c1")
+    # The one that is doubted is stood in for by the one with the same ranges in the third zone.
+    assert enough(ring, ["b0", "b1", "c0", "a0", "a1", "c1"], 0) == ("b0", "b1", "c0", "a1")
