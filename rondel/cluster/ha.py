@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Final
+from urllib.parse import unquote
 
 from rondel.cluster.election import Elected, Settings, Verdict, decode, encode, judge
 from rondel.cluster.keys import Keys
 from rondel.errors import InvalidData, LimitExceeded, Unavailable
-from rondel.kv.store import Guard, Item, KeyValueStore, Put
+from rondel.kv.store import Delete, Guard, Item, KeyValueStore, Put
 from rondel.kv.view import Known, View
 from rondel.runtime import logs
 from rondel.runtime.tasks import TaskOwner
@@ -25,6 +26,8 @@ __all__ = ["Tracker"]
 PAUSE_MS: Final = 1_000
 PAUSE_MAX_MS: Final = 5_000
 _PROBE_S: Final = 5.0
+_FORGET_MS: Final = 3_600_000
+"""after which a pair of which nothing was heard makes room for another"""
 
 _log = logs.get(__name__)
 
@@ -41,7 +44,8 @@ class _Pair:
     wait_until_ms: int = 0
     """before that the store is not written"""
     pause_ms: int = PAUSE_MS
-    is_writing: bool = False
+    writing: asyncio.Task[None] | None = None
+    """what tells the store, while it does"""
 
 
 class Tracker:
@@ -63,11 +67,14 @@ class Tracker:
         self._pairs: dict[str, _Pair] = {}
         self._count: dict[str, int] = {}
         self._away_ms = -(1 << 62)
+        self.failovers = 0
+        """how often another replica of a pair was elected"""
+        self._tasks = TaskOwner("ha")
         self._view = View(store, keys.elections, self._apply)
 
     async def run(self) -> None:
-        """Follows until it is cancelled."""
-        async with TaskOwner("ha") as tasks:
+        """Follows until it is cancelled; nothing is accepted after that."""
+        async with self._tasks as tasks:
             tasks.spawn(self._probe(), name="probe")
             await self._view.run()
 
@@ -77,6 +84,7 @@ class Tracker:
         while True:
             try:
                 await self._store.snapshot(f"{self._keys.root}ha-probe")
+                await self._forget()
             except Unavailable:
                 self._away_ms = self._now_ms()
             await asyncio.sleep(_PROBE_S)
@@ -97,7 +105,10 @@ class Tracker:
             heard_ms = max(heard_ms, self._away_ms)
         verdict = judge(known.elected, heard_ms, replica, now_ms, self.settings)
         if verdict in (Verdict.REFRESH, Verdict.ELECT) and self._may_write(known, now_ms):
-            await self._write(key, known, replica, now_ms)
+            known.writing = self._tasks.spawn(self._write(key, known, replica, now_ms), name="write")
+        if verdict is Verdict.ELECT and known.writing is not None:
+            # Requests that come side by side wait for one election; a caller that goes does not end it.
+            await asyncio.shield(known.writing)
         if known.elected is None:
             raise Unavailable(f"no replica of {pair} could be elected: the key-value store does not answer")
         return known.elected.replica == replica
@@ -113,14 +124,13 @@ class Tracker:
         return self._pairs.setdefault(key, _Pair())
 
     def _may_write(self, known: _Pair, now_ms: int) -> bool:
-        return not known.is_writing and now_ms >= known.wait_until_ms
+        return known.writing is None and now_ms >= known.wait_until_ms
 
     async def _write(self, key: str, known: _Pair, replica: str, now_ms: int) -> None:
         """Proposes the replica; whoever was faster is believed. Unavailable leaves everything as it was."""
         before = known.elected
         term = 1 if before is None else before.term + (before.replica != replica)
         fresh = Elected(replica, now_ms, term)
-        known.is_writing = True
         try:
             done = await self._store.commit([Guard(key, known.modified)], [Put(key, encode(fresh))])
             if done.done:
@@ -134,7 +144,7 @@ class Tracker:
             known.wait_until_ms = now_ms + round(known.pause_ms * self._random.uniform(0.5, 1.5))
             known.pause_ms = min(PAUSE_MAX_MS, known.pause_ms * 2)
         finally:
-            known.is_writing = False
+            known.writing = None
 
     async def _look(self, key: str, known: _Pair) -> None:
         for item in (await self._store.snapshot(key)).items:
@@ -152,13 +162,31 @@ class Tracker:
             return
         if known.elected is None or known.elected != said:
             known.heard_ms = self._now_ms()
+        if known.elected is not None and known.elected.replica != said.replica:
+            self.failovers += 1
         known.elected, known.modified = said, item.modified
+
+    async def _forget(self) -> None:
+        """Lets pairs go whose senders are gone. Raises Unavailable."""
+        before_ms = self._now_ms() - _FORGET_MS
+        if self._away_ms >= before_ms:
+            return
+        for key, pair in list(self._pairs.items()):
+            if pair.heard_ms >= before_ms or pair.writing is not None:
+                continue
+            guards = [Guard(key, pair.modified)]
+            if pair.modified == 0 or (await self._store.commit(guards, [Delete(key)])).done:
+                self._count[self._tenant_of(key)] -= 1
+                del self._pairs[key]
+
+    def _tenant_of(self, key: str) -> str:
+        return unquote(key[len(self._keys.elections) :].partition("/")[0])
 
     def _apply(self, known: Known) -> None:
         for key, item in known.items.items():
             pair = self._pairs.get(key)
             if pair is None:
-                tenant = key[len(self._keys.elections) :].partition("/")[0]
+                tenant = self._tenant_of(key)
                 self._count[tenant] = self._count.get(tenant, 0) + 1
                 pair = self._pairs[key] = _Pair()
             if item.modified != pair.modified:

@@ -1,4 +1,7 @@
-"""A key-value store in this process: for tests and simulation. It forgets and fails when told to."""
+"""A key-value store in this process: for a server that is alone, for tests and simulation.
+
+It forgets and fails when told to.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,14 @@ class _Lease:
 
 
 class MemoryStore:
-    """Implements `rondel.kv.store.KeyValueStore`. `now_s` is a monotonic clock; leases end by it."""
+    """Implements `rondel.kv.store.KeyValueStore`. `now_s` is a monotonic clock; leases end by it.
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
+    Up to `changes_max` changes are kept for watches; one that is further behind reads anew.
+    """
+
+    def __init__(self, now_s: Callable[[], float], changes_max: int = 10_000) -> None:
         self._now_s = now_s
+        self._changes_max = changes_max
         self._items: dict[str, Item] = {}
         self._leases: dict[int, _Lease] = {}
         self._log: list[tuple[int, Change]] = []
@@ -156,4 +163,8 @@ class MemoryStore:
                 self._log.append((self._revision, Change(write.key, item)))
             elif before is not None:
                 self._log.append((self._revision, Change(write.key, None)))
+        if len(self._log) > self._changes_max:
+            gone = len(self._log) - self._changes_max // 2
+            self._compacted = self._log[gone - 1][0]
+            del self._log[:gone]
         self._changed.set()

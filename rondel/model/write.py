@@ -118,9 +118,19 @@ class Decoder:
     It remembers the labels of up to twice `cache_series` series, at 38 to 48 bytes each, so that a
     series is parsed and validated only when it is new. `seed` must be secret where tenants do not
     trust each other: it keeps them from constructing labels that pass for another's.
+
+    `cluster_label` and `replica_label` are those by which pairs of scrapers tell themselves apart.
     """
 
-    def __init__(self, limits: WriteLimits, *, seed: int, cache_series: int = 900_000) -> None:
+    def __init__(
+        self,
+        limits: WriteLimits,
+        *,
+        seed: int,
+        cache_series: int = 900_000,
+        cluster_label: str = "cluster",
+        replica_label: str = "__replica__",
+    ) -> None:
         self.limits = limits
         self._native = WriteDecoder(
             message_size_bytes_max=limits.message_size_bytes_max,
@@ -136,14 +146,20 @@ class Decoder:
             creation_grace_ms=limits.creation_grace_period_ms,
             cache_series=cache_series,
             cache_seed=seed,
+            cluster_label=cluster_label,
+            replica_label=replica_label,
         )
 
-    def decode(self, body: bytes, now_ms: int, version: Version = Version.V1) -> WriteBatch:
+    def decode(
+        self, body: bytes, now_ms: int, version: Version = Version.V1, pairs: bool = False
+    ) -> WriteBatch:
         """The batch of one snappy body, without the series and samples that its `rejections` count.
 
+        With `pairs`, the batch says by its first series which replica of which pair sent it (`pair`), and its
+        series are without the label of the replica; where the first series lacks one of the labels, all stay.
         Raises InvalidData when the body as a whole cannot be used: damaged, or larger than allowed.
         """
-        return self._native.decode(body, now_ms, version)
+        return self._native.decode(body, now_ms, version, pairs)
 
     def cache_stats(self) -> CacheStats:
         return CacheStats(*self._native.cache_stats())

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import msgspec
 
+from rondel.cluster.election import Settings as HaSettings
 from rondel.model.write import WriteLimits
 
 __all__ = ["Config", "Overrides"]
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Overrides:
 
     ingestion_rate: Annotated[float, msgspec.Meta(ge=0)] | None = None
     ingestion_burst_size: _Natural | None = None
+    accept_ha_samples: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,14 @@ class Config:
     """Samples a second of one tenant; above it requests are answered with 429. 0 is no limit."""
     ingestion_burst_size: _Natural = 200_000
     """Samples that a tenant may send at once on top of its rate."""
+    accept_ha_samples: bool = False
+    """Whether Prometheus servers may send the same series in pairs: one of them is listened to, and the label
+    that tells them apart is left out."""
+    ha_cluster_label: _Text = "cluster"
+    """Label that names the pair."""
+    ha_replica_label: _Text = "__replica__"
+    """Label that tells the two apart."""
+    ha: HaSettings = field(default_factory=HaSettings)
     thread_body_bytes_min: _Natural = 256 << 10
     """Bodies from this size on are decoded in a thread; smaller ones take less time than the hand-over."""
     series_cache_entries: _Positive = 900_000

@@ -1,9 +1,10 @@
 """`POST /api/v1/write` and `/api/v1/push`: remote write at the socket, as a raw ASGI application.
 
 Headers are judged before a byte of the body is read, and the body is bounded while it arrives. What a
-status promises: 204, all is durable; 400, all that did not break a rule is durable; 5xx and 429, send it
-again. Every answer to remote write 2.0 says in headers how much was written, once its content type was
-understood. Bodies of answers are plain text, which is what senders log.
+status promises: 204, all is durable; 202, the samples of another replica stand for these; 400, all that did
+not break a rule is durable; 5xx and 429, send it again. Every answer to remote write 2.0 says in headers how
+much was written, once its content type was understood. Bodies of answers are plain text, which is what
+senders log.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from rondel.model.write import PushResult, Version, Written
 from rondel.runtime import logs
 from rondel.runtime.router import Route, raw
 from services.distributor.push import Distributor
+from services.distributor.replicas import NotElected
 
 __all__ = ["PATHS", "WriteApp", "routes"]
 
@@ -112,6 +114,10 @@ class WriteApp:
             self._metrics.body_bytes.value += len(body)
             result = await self._distributor.push(tenant, body, asked.version)
             asked.written = result.accepted
+        except NotElected as reason:
+            # Senders take anything less for a loss.
+            asked.written = reason.counts
+            return 202, str(reason), []
         finally:
             self._inflight.give(len(body))
         return (400, _rejections_text(result), []) if result.rejections else (204, "", [])

@@ -15,6 +15,7 @@ from rondel.runtime.router import Router
 from services.distributor.config import Config
 from services.distributor.http import PATHS, WriteApp, routes
 from services.distributor.push import Distributor, Ingester
+from services.distributor.replicas import Replicas
 
 __all__ = ["mount", "write_app"]
 
@@ -27,10 +28,12 @@ def write_app(
     *,
     tenancy: bool,
     tenants: Mapping[str, Config] = MappingProxyType({}),
+    replicas: Replicas | None = None,
 ) -> WriteApp:
-    """The write API over whatever takes batches; `tenants` names those with settings of their own."""
+    """The write API over whatever takes batches; `tenants` names those with settings of their own, `replicas`
+    is needed where one of them has `accept_ha_samples`."""
     seed = secrets.randbits(64)
-    distributor = Distributor(target, config, clock, registry, seed=seed, tenants=tenants)
+    distributor = Distributor(target, config, clock, registry, seed=seed, tenants=tenants, replicas=replicas)
     return WriteApp(distributor, random.Random(), tenancy=tenancy)
 
 

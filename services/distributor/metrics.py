@@ -28,6 +28,9 @@ class Metrics:
         self._discarded = tallies("discarded_samples", "Samples left out, by error id.", "reason")
         self._dropped = tallies("discarded_exemplars", "Exemplars left out, by error id.", "reason")
         self.samples = tally("received_samples", "Samples in requests, those left out included.")
+        self.deduplicated = tally(
+            "deduplicated_samples", "Samples of replicas that are not listened to; none of them was written."
+        )
         self.histograms = tally("histograms", "Native histograms handed on; they count as samples too.")
         self.exemplars = tally("exemplars", "Exemplars handed on.")
         self.metadata = tally("metadata", "Metadata entries handed on.")
@@ -56,6 +59,7 @@ class Metrics:
         inflight_bytes: Callable[[], int],
         inflight_requests: Callable[[], int],
         cache: Callable[[], CacheStats],
+        failovers: Callable[[], int],
     ) -> None:
         """Adds what is read when somebody scrapes."""
 
@@ -67,6 +71,19 @@ class Metrics:
             "inflight_requests", "Requests between their last body byte and their answer.", inflight_requests
         )
         self._registry.register(_CacheCollector(cache))
+        self._registry.register(_FailoverCollector(failovers))
+
+
+class _FailoverCollector:
+    def __init__(self, failovers: Callable[[], int]) -> None:
+        self._failovers = failovers
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "rondel_distributor_ha_failovers",
+            "Pairs of which another replica was elected, as this process saw it.",
+            value=self._failovers(),
+        )
 
 
 class _CacheCollector:

@@ -19,6 +19,7 @@ from rondel.runtime.clock import Clock
 from services.distributor.config import Config
 from services.distributor.metrics import Metrics
 from services.distributor.rate import RateLimit
+from services.distributor.replicas import NotElected, Pairs, Replicas
 
 __all__ = ["Distributor", "Inflight", "Ingester"]
 
@@ -82,29 +83,41 @@ class Distributor:
         *,
         seed: int,
         tenants: Mapping[str, Config] = MappingProxyType({}),
+        replicas: Replicas | None = None,
     ) -> None:
-        """`tenants` names those that have a rate of their own."""
+        """`tenants` names those that have settings of their own; `accept_ha_samples` needs `replicas`."""
         self.config = config
         self.metrics = Metrics(registry)
         self.inflight = Inflight(config.max_inflight_push_requests, config.max_inflight_push_requests_bytes)
         self._ingester = ingester
         self._clock = clock
-        self._decoder = Decoder(config.limits, seed=seed, cache_series=config.series_cache_entries)
+        self._decoder = Decoder(
+            config.limits,
+            seed=seed,
+            cache_series=config.series_cache_entries,
+            cluster_label=config.ha_cluster_label,
+            replica_label=config.ha_replica_label,
+        )
+        self._pairs = Pairs(config, tenants, replicas)
         self._rate = _rate_of(config)
         self._own_rates = {tenant: _rate_of(own) for tenant, own in tenants.items()}
         self.metrics.watch(
-            lambda: self.inflight.size_bytes, lambda: self.inflight.requests, self._decoder.cache_stats
+            lambda: self.inflight.size_bytes,
+            lambda: self.inflight.requests,
+            self._decoder.cache_stats,
+            lambda: self._pairs.failovers,
         )
 
     async def push(self, tenant: str, body: bytes, version: Version = Version.V1) -> PushResult:
         """Writes one remote-write body.
 
         Raises InvalidData when nothing of it can be used, RateLimited over the tenant's quota, and
-        Unavailable when this process or the ingester has no room; nothing is promised then.
+        Unavailable when this process or the ingester has no room; nothing is promised then. NotElected: the
+        samples of another replica stand for these.
         """
         self.inflight.enter()
         try:
-            batch = await self._decode(body, version)
+            batch = await self._decode(body, version, pairs=self._pairs.are_sent_by(tenant))
             size_bytes = batch.size_bytes
             self.inflight.take(size_bytes)
             try:
@@ -114,17 +127,18 @@ class Distributor:
         finally:
             self.inflight.leave()
 
-    async def _decode(self, body: bytes, version: Version) -> WriteBatch:
+    async def _decode(self, body: bytes, version: Version, *, pairs: bool) -> WriteBatch:
         now_ms = self._clock.now_ms()
         if len(body) < self.config.thread_body_bytes_min:
-            return self._decoder.decode(body, now_ms, version)
-        return await asyncio.to_thread(self._decoder.decode, body, now_ms, version)
+            return self._decoder.decode(body, now_ms, version, pairs)
+        return await asyncio.to_thread(self._decoder.decode, body, now_ms, version, pairs)
 
     async def _push(self, tenant: str, batch: WriteBatch) -> PushResult:
         rejections = rejections_of(batch)
         samples = batch.sample_count + batch.histogram_count
         metadata = batch.metadata_count
         self.metrics.samples.value += samples + sum([one.samples for one in rejections])
+        await self._check_replica(tenant, batch)
         self._check_rate(tenant, samples)
         accepted = Written()
         if batch or metadata:
@@ -142,6 +156,13 @@ class Distributor:
         if rejections:
             self.metrics.count_rejections(rejections)
         return PushResult(accepted, rejections)
+
+    async def _check_replica(self, tenant: str, batch: WriteBatch) -> None:
+        try:
+            await self._pairs.check(tenant, batch)
+        except NotElected:
+            self.metrics.deduplicated.value += batch.sample_count + batch.histogram_count
+            raise
 
     def _check_rate(self, tenant: str, samples: int) -> None:
         limit = self._own_rates.get(tenant, self._rate)

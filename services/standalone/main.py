@@ -13,6 +13,8 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from rondel.block import BlockStore, BlockWriter, Meta, new_ulid
+from rondel.cluster.keys import Keys
+from rondel.kv.memory import MemoryStore
 from rondel.model.merge import MergedStorage
 from rondel.objstore import open_bucket
 from rondel.promql.engine import Engine
@@ -29,6 +31,8 @@ from services.compactor.main import service as compactor_service
 from services.distributor.http import WriteApp
 from services.distributor.main import mount as mount_writes
 from services.distributor.main import write_app
+from services.distributor.replicas import service as ha_service
+from services.distributor.replicas import tracker_of
 from services.ingester.config import Config as IngesterConfig
 from services.ingester.http import routes as ingester_routes
 from services.ingester.push import Ingester
@@ -101,6 +105,9 @@ class Standalone:
             clock=self.clock,
             registry=self.registry,
         )
+        self._own_writes = {tenant: config.distributor_of(tenant) for tenant in config.tenants}
+        store = MemoryStore(self.clock.monotonic_s)
+        self.replicas = tracker_of(config.distributor, self._own_writes, store, Keys("alone"), self.clock)
         self.parts = Group(self._services())
         self.server = Server(self._app(), config.http)
         self._draining = False
@@ -148,6 +155,7 @@ class Standalone:
                 announce=self.blocks.announce,
                 scratch=self._scratch,
             ),
+            *([ha_service(self.replicas)] if self.replicas else []),
             Service("self-scrape", start=scrape.start, stop=scrape.stop),
         ]
 
@@ -180,14 +188,14 @@ class Standalone:
 
     def _write_app(self) -> WriteApp:
         config = self.config
-        own = {tenant: config.distributor_of(tenant) for tenant in config.tenants}
         return write_app(
             self.ingester,
             config.distributor,
             self.clock,
             self.registry,
             tenancy=config.tenancy.enabled,
-            tenants=own,
+            tenants=self._own_writes,
+            replicas=self.replicas,
         )
 
     def _context(self) -> Context:

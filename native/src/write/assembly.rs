@@ -8,6 +8,7 @@ use crate::write::histogram::HistogramReader;
 use crate::write::labels::{Label, Verdict, judge};
 use crate::write::limits::Limits;
 use crate::write::metadata::Entry;
+use crate::write::pair::Pair;
 use crate::write::symbols::Symbols;
 use crate::write::wire::Span;
 
@@ -22,6 +23,8 @@ pub struct Assembly<'a> {
     pub latest_ms: i64,
     /// Of a 2.0 message.
     pub symbols: Option<&'a Symbols>,
+    /// The label that no series keeps; empty where there is none.
+    left_out: &'a [u8],
     /// Of the series that is being read.
     pub labels: Vec<Label<'a>>,
     histograms: Vec<Span>,
@@ -38,6 +41,7 @@ impl<'a> Assembly<'a> {
         limits: &'a Limits,
         latest_ms: i64,
         symbols: Option<&'a Symbols>,
+        pair: Option<&'a Pair>,
     ) -> Self {
         Self {
             message,
@@ -45,6 +49,7 @@ impl<'a> Assembly<'a> {
             limits,
             latest_ms,
             symbols,
+            left_out: pair.map_or(&[], |pair| pair.replica_label.as_bytes()),
             labels: Vec::new(),
             histograms: Vec::new(),
             exemplars: Vec::new(),
@@ -103,7 +108,8 @@ impl<'a> Assembly<'a> {
 
     /// The fingerprint of the collected labels, or the series is recorded as left out.
     pub fn judge(&mut self, count: usize) -> Option<u128> {
-        match judge(&mut self.labels, count, self.limits, &mut self.scratch) {
+        let (labels, scratch) = (&mut self.labels, &mut self.scratch);
+        match judge(labels, count, self.left_out, self.limits, scratch) {
             Ok(fingerprint) => Some(fingerprint),
             Err(verdict) => {
                 self.refuse_series(verdict);

@@ -12,15 +12,16 @@ mod python;
 mod run;
 
 use columns::{ExemplarColumn, HistogramColumn, order_of, pad_starts, permute, put_start};
-use run::{collect, collect_refs, put_label};
+use run::{collect, collect_refs};
 
 pub use columns::Exemplar;
 pub use parts::Parts;
-pub use run::{Run, TAG_LABEL, TAG_NAME, TAG_VALUE, split_field};
+pub use run::{Run, TAG_LABEL, TAG_NAME, TAG_VALUE, put_label, split_field};
 
 use pyo3::prelude::*;
 
 use crate::histogram::{Histograms, View};
+use crate::write::pair::Pair;
 use crate::write::rejection::{Rejection, Rejections};
 use crate::write::symbols::{Refs, Symbol};
 
@@ -58,6 +59,7 @@ pub struct WriteBatch {
     metadata: Vec<Metadata>,
     /// Of the message, if it is one of remote write 2.0.
     symbols: Vec<Symbol>,
+    pair: Option<Pair>,
     rejections: Rejections,
     exemplars_dropped: Rejections,
 }
@@ -80,6 +82,11 @@ impl WriteBatch {
     /// Takes the symbols that references of `Run::Refs` lead to.
     pub fn keep_symbols(&mut self, symbols: Vec<Symbol>) {
         self.symbols = symbols;
+    }
+
+    /// Says whose message it is; its replica label is in no series.
+    pub fn keep_pair(&mut self, pair: Option<Pair>) {
+        self.pair = pair;
     }
 
     /// Takes the message that spans of `Run::Message` and symbols point into; nothing is added after that.
@@ -176,6 +183,9 @@ impl WriteBatch {
                 collect_refs(refs, &self.symbols, &self.message, out);
             }
             Run::Absent => {}
+        }
+        if let Some(pair) = &self.pair {
+            out.retain(|&(name, _)| name != pair.replica_label);
         }
         if !out.is_sorted() {
             out.sort_unstable();

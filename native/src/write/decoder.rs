@@ -10,6 +10,7 @@ use crate::write::assembly::Assembly;
 use crate::write::batch::WriteBatch;
 use crate::write::cache::{Cache, Next, lock};
 use crate::write::limits::Limits;
+use crate::write::pair::{Pair, PairLabels};
 use crate::write::request::Walk;
 use crate::write::request2::{Families, Walk2};
 use crate::write::snappy;
@@ -29,46 +30,90 @@ pub struct WriteDecoder {
     limits: Limits,
     cache: Mutex<Cache>,
     seed: u64,
+    pair_labels: PairLabels,
 }
 
 impl WriteDecoder {
-    pub fn decode_body(&self, body: &[u8], now_ms: i64, version: Version) -> Result<WriteBatch> {
+    /// `pairs`: whether pairs of scrapers are looked for.
+    pub fn decode_body(
+        &self,
+        body: &[u8],
+        now_ms: i64,
+        version: Version,
+        pairs: bool,
+    ) -> Result<WriteBatch> {
         let message = snappy::decompress(body, self.limits.message_bytes)?;
         let mut batch = WriteBatch::for_message(message.len());
         let latest_ms = now_ms.saturating_add(self.limits.creation_grace_ms);
+        let labels = pairs.then_some(&self.pair_labels);
         match version {
-            Version::One => self.walk(&message, &mut batch, latest_ms)?,
-            Version::Two => self.walk2(&message, &mut batch, latest_ms)?,
+            Version::One => self.walk(&message, &mut batch, latest_ms, labels)?,
+            Version::Two => self.walk2(&message, &mut batch, latest_ms, labels)?,
         }
         batch.keep_message(message);
         Ok(batch)
     }
 
-    fn walk(&self, message: &[u8], batch: &mut WriteBatch, latest_ms: i64) -> Result<()> {
+    fn walk(
+        &self,
+        message: &[u8],
+        batch: &mut WriteBatch,
+        latest_ms: i64,
+        labels: Option<&PairLabels>,
+    ) -> Result<()> {
+        let pair = self.pair(message, None, labels)?;
         Walk {
             message,
-            assembly: Assembly::new(message, batch, &self.limits, latest_ms, None),
+            assembly: Assembly::new(message, batch, &self.limits, latest_ms, None, pair.as_ref()),
             cache: &self.cache,
             next: Next::default(),
-            seed: self.seed,
+            seed: self.seed_of(pair.as_ref()),
         }
-        .request()
+        .request()?;
+        batch.keep_pair(pair);
+        Ok(())
     }
 
-    fn walk2(&self, message: &[u8], batch: &mut WriteBatch, latest_ms: i64) -> Result<()> {
+    fn pair(
+        &self,
+        message: &[u8],
+        symbols: Option<&Symbols>,
+        labels: Option<&PairLabels>,
+    ) -> Result<Option<Pair>> {
+        match labels {
+            Some(labels) => labels.find(message, symbols, &self.limits),
+            None => Ok(None),
+        }
+    }
+
+    fn seed_of(&self, pair: Option<&Pair>) -> u64 {
+        pair.map_or(self.seed, |_| self.pair_labels.seed)
+    }
+
+    fn walk2(
+        &self,
+        message: &[u8],
+        batch: &mut WriteBatch,
+        latest_ms: i64,
+        labels: Option<&PairLabels>,
+    ) -> Result<()> {
         let symbols = Symbols::read(message, &self.limits, self.seed)?;
+        let read = Some(&symbols);
+        let pair = self.pair(message, read, labels)?;
+        let named = pair.as_ref();
         Walk2 {
             message,
-            assembly: Assembly::new(message, batch, &self.limits, latest_ms, Some(&symbols)),
+            assembly: Assembly::new(message, batch, &self.limits, latest_ms, read, named),
             symbols: &symbols,
             cache: &self.cache,
             next: Next::default(),
-            seed: self.seed,
+            seed: self.seed_of(named),
             label_bytes: 0,
             families: Families::default(),
         }
         .request()?;
         batch.keep_symbols(symbols.places);
+        batch.keep_pair(pair);
         Ok(())
     }
 }
@@ -78,7 +123,8 @@ impl WriteDecoder {
     #[new]
     #[pyo3(signature = (*, message_size_bytes_max, samples_max, exemplars_max, metadata_max, symbols_max,
         label_name_bytes_max, label_value_bytes_max, labels_per_series_max, histogram_buckets_max,
-        metadata_bytes_max, creation_grace_ms, cache_series, cache_seed))]
+        metadata_bytes_max, creation_grace_ms, cache_series, cache_seed, cluster_label="cluster".to_owned(),
+        replica_label="__replica__".to_owned()))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         message_size_bytes_max: u32,
@@ -94,6 +140,8 @@ impl WriteDecoder {
         creation_grace_ms: i64,
         cache_series: usize,
         cache_seed: u64,
+        cluster_label: String,
+        replica_label: String,
     ) -> Self {
         Self {
             limits: Limits {
@@ -111,17 +159,19 @@ impl WriteDecoder {
             },
             cache: Mutex::new(Cache::new(cache_series)),
             seed: cache_seed,
+            pair_labels: PairLabels::new(cluster_label, replica_label, cache_seed),
         }
     }
 
     /// Decodes one body of remote write 1.0 or 2.0; raises `InvalidData` if nothing of it can be used.
-    #[pyo3(signature = (body, now_ms, version=1))]
+    #[pyo3(signature = (body, now_ms, version=1, pairs=false))]
     fn decode(
         &self,
         py: Python<'_>,
         body: &[u8],
         now_ms: i64,
         version: u8,
+        pairs: bool,
     ) -> PyResult<WriteBatch> {
         let version = match version {
             1 => Version::One,
@@ -131,7 +181,7 @@ impl WriteDecoder {
                 return Err(PyValueError::new_err(message));
             }
         };
-        Ok(py.detach(|| self.decode_body(body, now_ms, version))?)
+        Ok(py.detach(|| self.decode_body(body, now_ms, version, pairs))?)
     }
 
     /// `(series, bytes, misses)` of the cache.

@@ -20,16 +20,21 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// Sorts the labels, drops those with an empty value, and gives the fingerprint of the rest.
+/// Sorts the labels, drops those with an empty value and the one named `left_out`, and gives the fingerprint of
+/// the rest.
 ///
-/// `count` is the number of labels that came, which may be more than were collected.
+/// `count` is the number of labels that came, which may be more than were collected. `left_out` is empty where
+/// no label is to be left out; it is judged like the others and does not count.
 pub fn judge(
     labels: &mut Vec<Label<'_>>,
     count: usize,
+    left_out: &[u8],
     limits: &Limits,
     scratch: &mut Vec<u8>,
 ) -> Result<u128, Verdict> {
     let refuse = |id, message| Err(Verdict { id, message });
+    let is_left_out = |name: &[u8]| !left_out.is_empty() && name == left_out;
+    let count = count - usize::from(labels.iter().any(|(name, _)| is_left_out(name)));
     if count > limits.labels_per_series {
         let message = format!(
             "series has {count} labels, more than max_label_names_per_series {}: {}",
@@ -52,7 +57,7 @@ pub fn judge(
     for &(name, value) in labels.iter() {
         judge_label(name, value, limits)?;
     }
-    labels.retain(|(_, value)| !value.is_empty());
+    labels.retain(|(name, value)| !value.is_empty() && !is_left_out(name));
     if !labels
         .iter()
         .any(|(name, _)| *name == METRIC_NAME.as_bytes())
@@ -155,6 +160,7 @@ mod tests {
         judge(
             &mut labels.to_vec(),
             labels.len(),
+            b"left_out",
             &TEST_LIMITS,
             &mut Vec::new(),
         )
@@ -175,6 +181,22 @@ mod tests {
             &mut Vec::new(),
         );
         assert_eq!(plain, Ok(expected));
+    }
+
+    #[test]
+    fn a_label_that_is_left_out_does_not_count_and_is_judged_all_the_same() {
+        let plain = [("__name__", "a"), ("b", "1"), ("c", "1"), ("d", "1")];
+        let mut five = plain.to_vec();
+        five.insert(1, ("left_out", "x"));
+        assert_eq!(verdict(&plain), verdict(&five));
+        five.insert(0, ("left_out", "y"));
+        five.pop();
+        assert_eq!(verdict(&five), Err("duplicate-label-names"));
+        let long = "v".repeat(21);
+        assert_eq!(
+            verdict(&[("__name__", "a"), ("left_out", &long)]),
+            Err("label-value-too-long")
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! `snappy` opens the body, `wire` reads protobuf. `request` walks a remote-write 1.0 message, `request2` a
 //! 2.0 message with its `symbols`; both hand the parts of a series to `assembly`. `labels` judges the labels of
 //! a series that is not in the `cache`, `histogram`, `exemplar` and `metadata` what else a series can carry;
-//! `batch` holds the outcome. `known` tells the metadata that an ingester lacks.
+//! `pair` tells which of several scrapers sent it. `batch` holds the outcome. `known` tells the metadata that an
+//! ingester lacks.
 
 mod assembly;
 pub mod batch;
@@ -15,6 +16,7 @@ mod known;
 mod labels;
 mod limits;
 pub mod metadata;
+mod pair;
 pub mod rejection;
 mod request;
 mod request2;

@@ -54,6 +54,13 @@ impl WriteBatch {
         self.exemplar_count()
     }
 
+    /// `(cluster, replica)` of the pair of scrapers that sent it, as its first series has it.
+    #[getter(pair)]
+    fn py_pair(&self) -> Option<(&str, &str)> {
+        let pair = self.pair.as_ref()?;
+        Some((&pair.cluster, &pair.replica))
+    }
+
     #[getter]
     fn metadata_count(&self) -> usize {
         self.metadata.len()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from random import Random
 from typing import Any
 
@@ -14,6 +14,7 @@ from rondel.cluster.ha import Tracker
 from rondel.cluster.keys import Keys
 from rondel.errors import LimitExceeded, Unavailable
 from rondel.kv.memory import MemoryStore
+from rondel.kv.store import Committed, Delete, Guard, Put
 from rondel.runtime.tasks import TaskOwner
 from tests.sim.loop import VirtualLoop
 
@@ -111,5 +112,64 @@ def test_pairs_of_a_tenant_are_bounded() -> None:
             with pytest.raises(LimitExceeded, match="has 2 pairs of replicas, the limit is 2"):
                 await tracker.accepts("t", "three", "a")
             assert await tracker.accepts("other", "three", "a")
+
+    virtually(work())
+
+
+class SlowStore(MemoryStore):
+    """Takes `commit_s` to commit."""
+
+    commit_s = 2.0
+
+    async def commit(self, guards: Sequence[Guard], writes: Sequence[Put | Delete]) -> Committed:
+        await asyncio.sleep(self.commit_s)
+        return await super().commit(guards, writes)
+
+
+def test_first_requests_that_come_together_wait_for_one_election() -> None:
+    async def work() -> None:
+        store = SlowStore(asyncio.get_running_loop().time)
+        async with TaskOwner("test") as tasks:
+            [tracker] = trackers(store, tasks, 1)
+            asked = [tracker.accepts("t", "prod", replica) for replica in "aabba"]
+            assert await asyncio.gather(*asked) == [True, True, False, False, True]
+
+    virtually(work())
+
+
+def test_a_request_of_the_elected_replica_does_not_wait_for_the_store() -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        store = SlowStore(loop.time)
+        async with TaskOwner("test") as tasks:
+            [tracker] = trackers(store, tasks, 1)
+            assert await tracker.accepts("t", "prod", "a")
+            before = (await store.snapshot("/rondel/c/ha/")).items
+            await asyncio.sleep(15)
+            asked_s = loop.time()
+            assert await tracker.accepts("t", "prod", "a")
+            assert loop.time() == asked_s
+            await asyncio.sleep(5)
+            assert (await store.snapshot("/rondel/c/ha/")).items != before
+
+    virtually(work())
+
+
+def test_a_pair_that_is_silent_for_long_makes_room() -> None:
+    async def work() -> None:
+        store = MemoryStore(asyncio.get_running_loop().time)
+        async with TaskOwner("test") as tasks:
+            one, two = trackers(store, tasks, 2, pairs_max=2)
+            for pair in ("old", "new"):
+                assert await one.accepts("a/b", pair, "a")
+            for _ in range(4_000):
+                assert await two.accepts("a/b", "new", "a")
+                await asyncio.sleep(1)
+            assert len((await store.snapshot("/rondel/c/ha/")).items) == 1
+            for tracker in (one, two):
+                assert (tracker.elected("a/b", "old"), tracker.elected("a/b", "new")) == ("", "a")
+                assert await tracker.accepts("a/b", "third", "a")
+                with pytest.raises(LimitExceeded):
+                    await tracker.accepts("a/b", "fourth", "a")
 
     virtually(work())
