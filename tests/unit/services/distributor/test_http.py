@@ -19,6 +19,7 @@ from rondel.runtime.router import Router
 from services.distributor.config import Config
 from services.distributor.http import WriteApp, routes
 from services.distributor.push import Distributor
+from services.distributor.replicas import Replicas
 from tests.support.asgi import Answer, call
 from tests.support.remote_write import HEADERS, body_of, write_request
 
@@ -57,12 +58,19 @@ class Bench:
         *,
         tenancy: bool = False,
         tenants: Mapping[str, Config] = MappingProxyType({}),
+        replicas: Replicas | None = None,
     ) -> None:
         self.ingester = FakeIngester()
         self.registry = CollectorRegistry()
         self.clock = FakeClock(NOW_MS)
         self.distributor = Distributor(
-            self.ingester, config or Config(), self.clock, self.registry, seed=1, tenants=tenants
+            self.ingester,
+            config or Config(),
+            self.clock,
+            self.registry,
+            seed=1,
+            tenants=tenants,
+            replicas=replicas,
         )
         self.app = WriteApp(self.distributor, random.Random(1), tenancy=tenancy)
 
