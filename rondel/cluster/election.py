@@ -18,14 +18,14 @@ __all__ = ["Elected", "Settings", "Verdict", "decode", "encode", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """When replicas change."""
+    """When replicas of a pair change."""
 
     failover_s: float = 30.0
-    """after which an elected replica of which the store has heard nothing is replaced"""
+    """Silence of the elected replica after which the other one is elected."""
     refresh_s: float = 10.0
-    """how often the store is told that the elected one is alive; spread by up to a quarter"""
+    """How often etcd is told that the elected one is alive; spread by up to a quarter."""
     pairs_max: int = 100
-    """pairs of one tenant"""
+    """Pairs of one tenant."""
 
     def __post_init__(self) -> None:
         if not 0 < self.refresh_s * 1.25 < self.failover_s:

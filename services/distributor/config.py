@@ -31,6 +31,7 @@ class Config:
     """What the write path takes in."""
 
     limits: WriteLimits = field(default_factory=WriteLimits)
+    ha: HaSettings = field(default_factory=HaSettings)
     body_bytes_max: _Positive = 32 << 20
     """Largest request body as it is on the wire; a larger one is answered with 413."""
     body_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
@@ -50,7 +51,6 @@ class Config:
     """Label that names the pair."""
     ha_replica_label: _Text = "__replica__"
     """Label that tells the two apart."""
-    ha: HaSettings = field(default_factory=HaSettings)
     thread_body_bytes_min: _Natural = 256 << 10
     """Bodies from this size on are decoded in a thread; smaller ones take less time than the hand-over."""
     series_cache_entries: _Positive = 900_000

@@ -74,6 +74,20 @@ async def test_one_setting_says_how_far_ahead_a_sample_may_be(
         assert answer.status_code == status, answer.text
 
 
+async def test_a_server_that_is_alone_listens_to_one_of_a_pair(tmp_path: Path) -> None:
+    async with started(tmp_path, {"RONDEL_DISTRIBUTOR__ACCEPT_HA_SAMPLES": "true"}) as (program, client):
+        at_ms = program.clock.now_ms()
+        statuses = []
+        for replica in "abab":
+            labels = {"__name__": "kept", "cluster": "prod", "__replica__": replica}
+            body = body_of(write_request([(labels, [(at_ms, 4.5)])]))
+            answer = await client.post("/api/v1/write", content=body, headers=HEADERS)
+            statuses.append(answer.status_code)
+        assert statuses == [204, 202, 204, 202]
+        expected = [[{"__name__": "kept", "cluster": "prod"}, "4.5"]]
+        assert await ask(client, "kept", at_ms / 1000) == expected
+
+
 async def test_what_the_replay_read_is_shown(tmp_path: Path) -> None:
     seen = []
     for _ in range(2):
