@@ -1,16 +1,17 @@
 """`BlockStore`: all blocks of all tenants as a `rondel.storage.Storage`.
 
-It learns of blocks by `announce` (from the same process) and by listing, at most every `refresh_s` and
-again where a block is gone that it knew: the compactor replaced it. Compactors delete with a delay that is
-longer than a query, so one refresh is enough.
+It learns of blocks by `announce` (from the same process), by `ensure` (an ingester named them) and by
+listing, at most every `refresh_s` and again where a block is gone that it knew: the compactor replaced it.
+Compactors delete with a delay that is longer than a query, so one refresh is enough.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -38,6 +39,10 @@ __all__ = ["BlockStore", "Config"]
 
 # No block holds samples from later than so long after it was made.
 _AHEAD_MS: Final = 3_600_000
+# Blocks that the text of an error names.
+_NAMED_MAX: Final = 3
+# Deleted blocks of a tenant that are remembered; ingesters name blocks for two days.
+_GONE_MAX: Final = 100_000
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -65,6 +70,14 @@ class _Tenant:
     unreadable: dict[str, Corruption] = field(default_factory=dict)
     """Blocks with a damaged meta.json that no readable block covers: nobody knows what is in them."""
     listed_s: float | None = None
+    inside: set[str] = field(default_factory=set)
+    """ULIDs of the blocks, and of all that was compacted into them."""
+    gone: set[str] = field(default_factory=set)
+    """ULIDs that were inside once."""
+
+    def lacks(self, ulids: Set[str]) -> Set[str]:
+        """Those of which nothing was ever known."""
+        return ulids - self.inside - self.gone
 
 
 class _Metrics:
@@ -128,6 +141,7 @@ class BlockStore:
         )
         self._pages: PageCache = ByteCache(cache_bytes_max if page_bytes is None else page_bytes, len)
         self._tenants: dict[str, _Tenant] = {}
+        self._expired_s = -math.inf
         self._lock = threading.Lock()
         registry = registry or CollectorRegistry()
         self._metrics = _Metrics(registry)
@@ -139,6 +153,28 @@ class BlockStore:
         with known.lock:
             known.metas[block.ulid] = block
             self._publish(block.tenant, known)
+
+    def ensure(self, tenant: str, ulids: Set[str]) -> None:
+        """Sees to it that queries read these blocks, or blocks that they were compacted into.
+
+        Raises Unavailable where one is not in the object store. One that was known here and is gone now was
+        deleted on purpose, with what it was compacted into.
+        """
+        known = self._tenant(tenant)
+        if not known.lacks(ulids):
+            return
+        with known.lock:
+            self._learn(tenant, known, known.lacks(ulids))
+            if known.lacks(ulids):
+                self._refresh(tenant, known)
+            missing = sorted(known.lacks(ulids))
+        if missing:
+            text = f"blocks of tenant {tenant} that ingesters have shipped are not in the object store: "
+            raise Unavailable(text + ", ".join(missing[:_NAMED_MAX]))
+
+    def expire(self) -> None:
+        """Queries that start from now on read what is there from now on: no listing from before will do."""
+        self._expired_s = self._now_s()
 
     def refresh(self, tenant: str) -> None:
         """Lists the tenant's blocks and reads the metas of new ones. Raises `Unavailable`."""
@@ -279,7 +315,8 @@ class BlockStore:
             return self._tenants.setdefault(tenant, _Tenant())
 
     def _is_fresh(self, known: _Tenant) -> bool:
-        return known.listed_s is not None and self._now_s() - known.listed_s < self._config.refresh_s
+        oldest_s = max(self._expired_s, self._now_s() - self._config.refresh_s)
+        return known.listed_s is not None and known.listed_s > oldest_s
 
     def _refresh(self, tenant: str, known: _Tenant) -> None:
         started_s = self._now_s()
@@ -304,11 +341,27 @@ class BlockStore:
         known.listed_s = started_s
         self._publish(tenant, known)
 
+    def _learn(self, tenant: str, known: _Tenant, ulids: Set[str]) -> None:
+        """Reads the metas of blocks that an ingester named, of those that still are as it made them."""
+        for ulid in sorted(ulids):
+            try:
+                known.metas[ulid] = self._read_meta(tenant, ulid)
+            except (NotFound, Corruption):
+                continue  # A listing tells what has become of it.
+        self._publish(tenant, known)
+
     def _read_meta(self, tenant: str, ulid: str) -> Meta:
         return meta.decode_meta(self._bucket.get(meta.key(tenant, ulid, meta.META)), tenant, ulid)
 
     def _publish(self, tenant: str, known: _Tenant) -> None:
         known.current = tuple(view.current(list(known.metas.values())))
+        inside = set(known.unreadable)
+        for one in known.metas.values():
+            inside.update((one.ulid, *one.sources, *one.parents))
+        gone = (known.gone | known.inside) - inside
+        if len(gone) > _GONE_MAX:
+            gone = set(sorted(gone)[-_GONE_MAX // 2 :])
+        known.inside, known.gone = inside, gone
         self._metrics.known.labels(tenant).set(len(known.current))
 
 

@@ -11,7 +11,7 @@ def test_the_page_of_metrics_is_what_the_process_shows() -> None:
 
 def test_every_part_is_seen() -> None:
     sections = page().split("\n## ")[1:]
-    assert len(sections) == 9
+    assert len(sections) > 9
     assert all("\n| `" in section for section in sections)
 
 
