@@ -43,8 +43,8 @@ _SECTIONS: Final = {
     ),
     "rondel_cluster_": (
         "Reads of a cluster",
-        "What queriers, and ingesters that are repaired, ask of ingesters. Others stand in for one that fails "
-        "or is slow: `hedged`. Only `incomplete` reads have no answer.",
+        "What queriers, and ingesters that are repaired, ask of ingesters. Others stand in for one that "
+        "fails or is slow: `hedged`. Only `incomplete` reads have no answer.",
     ),
     "rondel_compactor_": ("Compaction", "Merges, retention and deletion."),
     "": ("Process", "The process itself."),
