@@ -92,5 +92,8 @@ docs: build $(VENV)/.dev ## Regenerate generated pages and check that links reso
 lock: $(VENV)/.dev ## Renew the lock files (ARGS=--upgrade)
 	PATH="$(CURDIR)/$(BIN):$$PATH" requirements/compile $(ARGS)
 
+image: ## Build the container image of all roles (IMAGE=rondel:dev; needs docker)
+	docker build --tag $(or $(IMAGE),rondel:dev) .
+
 clean: ## Remove what was built (keeps data/)
 	rm -rf $(VENV) .peers native/target dist rondel/_native*.so
