@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from rondel.errors import RondelError, TooLarge, Unavailable
@@ -22,10 +23,31 @@ from rondel.rpc.methods import PUSH
 from rondel.rpc.parts import PART_BYTES_MAX
 from rondel.rpc.pb import ingester_pb2 as pb
 
-__all__ = ["PushLimits", "PushStream"]
+__all__ = ["PushLimits", "PushStream", "Reason", "Undelivered"]
 
 _OVERHEAD_BYTES: Final = 256
 """of one request, beside its batch; tenants have at most 150"""
+
+
+class Reason(StrEnum):
+    """Why a push has no answer."""
+
+    DOWN = "down"
+    """there was no stream; nothing was sent"""
+    FULL = "full"
+    """too much was on its way; nothing was sent"""
+    CUT = "cut"
+    """the stream broke"""
+    SILENT = "silent"
+    """the ingester took too long"""
+
+
+class Undelivered(Unavailable):
+    """A push without an answer; it may have been written where it was sent."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message, retry_after_s=1.0)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +87,21 @@ class PushStream:
         self._last_id = 0
         self._open: dict[int, _Push] = {}
         """waiting or sent, without an answer"""
-        self._waiting: deque[_Push] = deque()
+        self._waiting: OrderedDict[int, _Push] = OrderedDict()
+        """not yet sent"""
         self._wake = asyncio.Event()
         self._greeted = False
         self._closes: Final = f"{channel.endpoint} closes its streams"
         self._down: str | None = None
         """why there is no stream, once one broke"""
         self.inflight_bytes = 0
+        self.opened = 0
+        """streams so far: what an ingester knows of us, it knows of the last"""
+
+    @property
+    def down(self) -> str:
+        """Why pushes are refused at once; empty where they are not."""
+        return self._down or ""
 
     @property
     def connected(self) -> bool:
@@ -84,7 +114,8 @@ class PushStream:
         return len(self._open)
 
     async def push(self, tenant: str, batch: bytes, ring_revision: int, *, timeout_s: float) -> PushAnswer:
-        """The ingester's answer. Raises Unavailable, at once where too much is on its way, and TooLarge."""
+        """The ingester's answer. Raises what it raised, TooLarge, and Undelivered: at once where there is no
+        stream or too much is on its way."""
         size_bytes = len(batch) + _OVERHEAD_BYTES
         self._admit(size_bytes)
         push = self._enqueue(tenant, batch, ring_revision, size_bytes)
@@ -98,7 +129,8 @@ class PushStream:
             async with asyncio.timeout(timeout_s):
                 return await push.answer
         except TimeoutError:
-            raise Unavailable(f"{self._channel.endpoint} has not answered a push in {timeout_s} s") from None
+            message = f"{self._channel.endpoint} has not answered a push in {timeout_s:g} s"
+            raise Undelivered(Reason.SILENT, message) from None
 
     async def run(self) -> None:
         """Keeps the stream open until it is cancelled. Pushes that have no answer then get Unavailable."""
@@ -122,17 +154,15 @@ class PushStream:
                 f"a batch of {size_bytes} bytes is larger than a message, {MESSAGE_BYTES_MAX} bytes"
             )
         if self._down is not None:
-            raise Unavailable(f"{endpoint} has no stream for pushes: {self._down}", retry_after_s=1.0)
+            raise Undelivered(Reason.DOWN, f"{endpoint} has no stream for pushes: {self._down}")
         if len(self._open) >= limits.inflight_max:
-            raise Unavailable(
-                f"{len(self._open)} pushes to {endpoint} wait for answers (limit {limits.inflight_max})",
-                retry_after_s=1.0,
-            )
+            message = f"{len(self._open)} pushes to {endpoint} wait for answers (limit {limits.inflight_max})"
+            raise Undelivered(Reason.FULL, message)
         if self._open and self.inflight_bytes + size_bytes > limits.inflight_bytes_max:
-            raise Unavailable(
+            raise Undelivered(
+                Reason.FULL,
                 f"pushes of {self.inflight_bytes} bytes to {endpoint} wait for answers, "
                 f"{size_bytes} more are too many (limit {limits.inflight_bytes_max})",
-                retry_after_s=1.0,
             )
 
     def _enqueue(self, tenant: str, batch: bytes, ring_revision: int, size_bytes: int) -> _Push:
@@ -141,20 +171,21 @@ class PushStream:
         push = _Push(request, size_bytes, asyncio.get_running_loop().create_future())
         self._open[self._last_id] = push
         self.inflight_bytes += size_bytes
-        self._waiting.append(push)
+        self._waiting[self._last_id] = push
         self._wake.set()
         return push
 
     def _forget(self, push: _Push) -> None:
         if self._open.pop(push.request.id, None) is not None:
             self.inflight_bytes -= push.size_bytes
-        push.answer.cancel()  # Where it still waits to be sent, it no longer has to be.
+        self._waiting.pop(push.request.id, None)
+        push.answer.cancel()
 
     def _fail_all(self, reason: str) -> None:
         self._waiting.clear()
         for push in list(self._open.values()):
             if not push.answer.done():
-                push.answer.set_exception(Unavailable(f"a push was cut off: {reason}", retry_after_s=1.0))
+                push.answer.set_exception(Undelivered(Reason.CUT, f"a push was cut off: {reason}"))
 
     async def _stream_once(self) -> str:
         """Opens a stream and uses it to its end. Why it ended."""
@@ -163,6 +194,7 @@ class PushStream:
         try:
             await self._greeting(stream)
             self._greeted, self._down = True, None
+            self.opened += 1
             async with asyncio.TaskGroup() as both:
                 sender = both.create_task(self._send(stream))
                 await self._receive(stream)
@@ -200,13 +232,12 @@ class PushStream:
         """What waits, up to the size of a message."""
         message, room = pb.PushRequests(), PART_BYTES_MAX
         while self._waiting:
-            push = self._waiting[0]
+            push = next(iter(self._waiting.values()))
             if message.requests and push.size_bytes > room:
                 return message
-            self._waiting.popleft()
-            if not push.answer.done():
-                message.requests.append(push.request)
-                room -= push.size_bytes
+            self._waiting.popitem(last=False)
+            message.requests.append(push.request)
+            room -= push.size_bytes
         self._wake.clear()
         return message
 
@@ -221,10 +252,10 @@ class PushStream:
     def _stop_sending(self) -> None:
         """What was sent will be answered; what was not is refused here."""
         self._down = self._closes
-        while self._waiting:
-            unsent = self._waiting.popleft()
-            if not unsent.answer.done():
-                unsent.answer.set_exception(Unavailable(self._down, retry_after_s=1.0))
+        unsent, self._waiting = self._waiting, OrderedDict()
+        for push in unsent.values():
+            if not push.answer.done():
+                push.answer.set_exception(Undelivered(Reason.DOWN, self._down))
         self._wake.set()
 
     def _settle(self, reply: Any) -> None:

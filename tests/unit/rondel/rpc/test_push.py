@@ -20,10 +20,10 @@ from rondel.rpc.identity import Identity
 from rondel.rpc.intake import Intake
 from rondel.rpc.methods import PUSH
 from rondel.rpc.pb import ingester_pb2 as pb
-from rondel.rpc.push import PushLimits
+from rondel.rpc.push import PushLimits, PushStream, Reason, Undelivered
 from rondel.rpc.server import ServerConfig
 from tests.support.cut_proxy import CutProxy
-from tests.support.rpc import IDENTITY, Pushes, eventually, pushing, serving, written
+from tests.support.rpc import IDENTITY, Pushes, channel_to, eventually, pushing, running, serving, written
 
 
 class Gate:
@@ -154,8 +154,9 @@ async def test_more_than_may_be_on_its_way_is_refused_at_once(limits: PushLimits
     async with serving(pushes=Pushes(answer=gate)) as served, pushing(served.endpoint, limits) as stream:
         open = [asyncio.ensure_future(stream.push("a", b"x" * 1_000, 1, timeout_s=20)) for _ in range(3)]
         await eventually(lambda: len(served.pushes.seen) == 3)
-        with pytest.raises(Unavailable, match=text):
+        with pytest.raises(Undelivered, match=text) as full:
             await stream.push("a", b"x" * 1_000, 1, timeout_s=20)
+        assert full.value.reason is Reason.FULL
         gate.opened.set()
         await asyncio.gather(*open)
         await stream.push("a", b"x" * 1_000, 1, timeout_s=20)
@@ -164,8 +165,9 @@ async def test_more_than_may_be_on_its_way_is_refused_at_once(limits: PushLimits
 async def test_an_ingester_that_does_not_answer_in_time_holds_up_nothing() -> None:
     gate = Gate()
     async with serving(pushes=Pushes(answer=gate)) as served, pushing(served.endpoint) as stream:
-        with pytest.raises(Unavailable, match=r"has not answered a push in 0\.1 s"):
+        with pytest.raises(Undelivered, match=r"has not answered a push in 0\.1 s") as silent:
             await stream.push("a", b"slow", 1, timeout_s=0.1)
+        assert silent.value.reason is Reason.SILENT
         assert (stream.inflight, stream.inflight_bytes) == (0, 0)
         gate.opened.set()
         await stream.push("a", b"next", 1, timeout_s=5)  # The late answer to the first one is nobody's.
@@ -193,14 +195,18 @@ async def test_a_stream_that_breaks_fails_what_is_on_its_way_and_comes_back() ->
                 await eventually(lambda: len(served.pushes.seen) == 5)
                 proxy.cut()
                 for push in open:
-                    with pytest.raises(Unavailable, match="a push was cut off"):
+                    with pytest.raises(Undelivered, match="a push was cut off") as cut:
                         await push
-                with pytest.raises(Unavailable, match="has no stream for pushes"):
+                    assert cut.value.reason is Reason.CUT
+                with pytest.raises(Undelivered, match="has no stream for pushes") as down:
                     await stream.push("a", b"x", 1, timeout_s=60)
+                assert down.value.reason is Reason.DOWN
+                assert stream.down
                 proxy.join()
                 gate.opened.set()
                 await eventually(lambda: stream.connected)
                 await stream.push("a", b"again", 1, timeout_s=10)
+                assert (stream.opened, stream.down) == (2, "")
                 assert (stream.inflight, stream.inflight_bytes) == (0, 0)
 
 
@@ -212,6 +218,21 @@ async def test_pushes_get_unavailable_where_nobody_listens() -> None:
             await stream.push("a", b"x", 1, timeout_s=20)
         with pytest.raises(Unavailable, match="has no stream for pushes"):
             await stream.push("a", b"x", 1, timeout_s=20)
+
+
+async def test_what_nobody_waits_for_any_more_is_neither_kept_nor_sent() -> None:
+    async with serving() as served, channel_to(served.endpoint) as channel:
+        stream = PushStream(channel, IDENTITY)
+        given_up = asyncio.ensure_future(stream.push("a", bytes(1 << 20), 1, timeout_s=20))
+        kept = asyncio.ensure_future(stream.push("a", b"kept", 1, timeout_s=20))
+        await asyncio.sleep(0)
+        assert stream.inflight == 2
+        given_up.cancel()
+        await asyncio.sleep(0)
+        assert (stream.inflight, stream.inflight_bytes) == (1, 4 + 256)
+        async with running(stream.run()):
+            await kept
+        assert [batch for _, batch, _ in served.pushes.seen] == [b"kept"]
 
 
 async def test_a_process_that_accepts_and_says_nothing_is_not_waited_for() -> None:
