@@ -286,7 +286,8 @@ def test_dropped_series_give_their_memory_back_and_their_places_are_used_again()
 def test_a_prepared_batch_keeps_its_series_from_being_collected() -> None:
     native = head()
     pending = native.prepare(batch([("a", 0, 5)]), 0)
-    assert native.collect() == 0
+    native.abort(native.prepare(batch([("c", 0, 5)]), 0))
+    assert native.collect() == 1
     native.commit(pending)
     assert read(native, "a", *INT64) == [(0, 5)]
     native.abort(native.prepare(batch([("b", 0, 5)]), 0))

@@ -312,11 +312,23 @@ impl Store {
         rejections.add_row("max-series-per-user", subject.index, || {
             format!(
                 "the limit of {} active series of a tenant (max_global_series_per_user) is reached, \
-                 no room for {}",
+                 {}no room for {}",
                 self.options.series_max,
+                self.share(),
                 subject.describe()
             )
         });
+    }
+}
+
+impl Store {
+    /// How many of the series may be here, where there are others who have some.
+    fn share(&self) -> String {
+        let own = self.ownership.series_max;
+        if own == self.options.series_max {
+            return String::new();
+        }
+        format!("of which {own} may be on this ingester, ")
     }
 }
 

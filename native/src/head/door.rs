@@ -2,7 +2,6 @@
 //! ever waits for the GIL.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::frame::PyFrame;
 use crate::head::exemplars::ExemplarColumns;
 use crate::head::gather;
+use crate::head::ownership::Ownership;
 use crate::head::read::Window;
 use crate::head::record::{self, Ids, Outcome};
 use crate::head::shared::{Pending, Pin, Shared, prepare};
@@ -88,10 +88,7 @@ impl Head {
         repair: bool,
     ) -> Pending {
         let batch = batch.get();
-        // Counted before the look-up, so that no collection can free a slot in between.
-        self.shared.pending.fetch_add(1, Ordering::AcqRel);
-        let prepared = py.detach(|| prepare(&self.shared, batch, now_ms, repair));
-        Pending::new(Arc::clone(&self.shared), prepared)
+        py.detach(|| prepare(&self.shared, batch, now_ms, repair))
     }
 
     /// The framed WAL record; it defines the series that `segment` does not know yet.
@@ -163,7 +160,7 @@ impl Head {
     fn end_replay(&self, py: Python<'_>) {
         py.detach(|| {
             *self.shared.ids() = Ids::default();
-            self.shared.write().collect();
+            self.shared.collect();
         });
     }
 
@@ -341,16 +338,31 @@ impl Head {
         py.detach(|| self.shared.write().release(arena))
     }
 
-    /// Drops series without samples and gives memory back; returns how many. Does nothing while a
-    /// prepared batch is open.
+    /// Drops series without samples and gives memory back; returns how many. Those of prepared batches stay.
     fn collect(&self, py: Python<'_>) -> usize {
-        py.detach(|| {
-            let mut store = self.shared.write();
-            match self.shared.pending.load(Ordering::Acquire) {
-                0 => store.collect(),
-                _ => 0,
-            }
-        })
+        py.detach(|| self.shared.collect())
+    }
+
+    // --- own ---
+
+    /// Says which hashes are ours, by the last one of each range, ascending (uint64[n], bool[n]), and how many
+    /// series may be active in them; 0 for no limit. Before the first call all are ours.
+    fn own(
+        &self,
+        py: Python<'_>,
+        ends: PyReadonlyArray1<'_, u64>,
+        ours: PyReadonlyArray1<'_, bool>,
+        series_max: usize,
+    ) -> PyResult<()> {
+        let ownership = Ownership::new(ends.as_slice()?, ours.as_slice()?, series_max)?;
+        py.detach(|| self.shared.write().own(ownership));
+        Ok(())
+    }
+
+    /// Active series that are ours.
+    #[getter]
+    fn owned_count(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.shared.read().ownership.count)
     }
 
     // --- look ---

@@ -8,6 +8,7 @@
 //! | `series`, `exemplars` | one series, and what it has beside its floats |
 //! | `index` | labels: interned pairs, postings, matchers |
 //! | `store` | all series: resolve, commit, freeze, release, collect |
+//! | `ownership` | which series a ring gives us |
 //! | `check` | what of a batch is accepted |
 //! | `read`, `read_histograms`, `gather`, `lookup` | samples and labels for queries |
 //! | `record`, `segment` | WAL payloads and their framing |
@@ -22,6 +23,7 @@ mod gather;
 mod histograms;
 mod index;
 mod lookup;
+mod ownership;
 mod read;
 mod read_histograms;
 mod record;

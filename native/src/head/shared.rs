@@ -1,9 +1,9 @@
 //! What `Head`, `Pending` and `Pin` share, and how a lock is held: never while waiting for the GIL.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use hashbrown::{HashMap, HashSet};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -27,8 +27,7 @@ pub struct Shared {
     pub range_ms: i64,
     store: RwLock<Store>,
     epochs: Mutex<Epochs>,
-    /// Prepared batches that are neither committed nor aborted.
-    pub pending: AtomicUsize,
+    open: Mutex<Open>,
     ids: Mutex<Ids>,
 }
 
@@ -38,7 +37,7 @@ impl Shared {
             range_ms: options.range_ms,
             store: RwLock::new(Store::new(options)),
             epochs: Mutex::default(),
-            pending: AtomicUsize::new(0),
+            open: Mutex::default(),
             ids: Mutex::default(),
         }
     }
@@ -58,23 +57,63 @@ impl Shared {
     pub fn ids(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops series without samples that no open batch will append to.
+    pub fn collect(&self) -> usize {
+        let mut store = self.write();
+        let held = self.open().slots();
+        store.collect(&held)
+    }
+}
+
+/// Batches that are prepared, and neither committed nor aborted: their slots are not given to others.
+///
+/// One enters while the store is locked, for reading at least, and `collect` locks it for writing.
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    batches: HashMap<u64, Arc<Prepared>>,
+}
+
+impl Open {
+    fn enter(&mut self, prepared: &Arc<Prepared>) -> u64 {
+        self.last += 1;
+        self.batches.insert(self.last, Arc::clone(prepared));
+        self.last
+    }
+
+    fn slots(&self) -> HashSet<u32> {
+        let batches = self.batches.values();
+        batches.flat_map(|one| one.slots.iter().copied()).collect()
+    }
 }
 
 /// Resolves the series of a batch, creating those that are new, and decides on its content.
-pub fn prepare(shared: &Shared, batch: &WriteBatch, now_ms: i64, repair: bool) -> Prepared {
+pub fn prepare(shared: &Arc<Shared>, batch: &WriteBatch, now_ms: i64, repair: bool) -> Pending {
     let mut slots = Vec::with_capacity(batch.len());
+    let collections;
     {
         let store = shared.read();
         if store.resolve(batch, &mut slots) || !may_create(batch, &slots) {
-            return store.check(batch, &store.bounds(now_ms, repair), &slots);
+            let prepared = store.check(batch, &store.bounds(now_ms, repair), &slots);
+            return Pending::new(shared, &store, prepared);
         }
+        collections = store.collections;
     }
     let mut store = shared.write();
+    if store.collections != collections {
+        slots.clear();
+        store.resolve(batch, &mut slots);
+    }
     let bounds = store.bounds(now_ms, repair);
     let created = store.create(batch, &bounds, &mut slots);
     let mut prepared = store.check(batch, &bounds, &slots);
     prepared.created = created;
-    prepared
+    Pending::new(shared, &store, prepared)
 }
 
 /// Whether labels of any missing series came.
@@ -106,30 +145,25 @@ impl Drop for Pin {
 #[pyclass(frozen, module = "rondel._native")]
 pub struct Pending {
     pub shared: Arc<Shared>,
-    pub prepared: Prepared,
-    state: AtomicUsize,
+    pub prepared: Arc<Prepared>,
+    number: u64,
 }
 
-const PREPARED: usize = 0;
-const DONE: usize = 1;
-
 impl Pending {
-    /// Of a batch that `shared.pending` counts already.
-    pub fn new(shared: Arc<Shared>, prepared: Prepared) -> Self {
+    /// Of the store that the batch was resolved in, which is still locked.
+    fn new(shared: &Arc<Shared>, _: &Store, prepared: Prepared) -> Self {
+        let prepared = Arc::new(prepared);
+        let number = shared.open().enter(&prepared);
         Self {
-            shared,
+            shared: Arc::clone(shared),
             prepared,
-            state: AtomicUsize::new(PREPARED),
+            number,
         }
     }
 
     /// Whether it was still open; it is closed from here on.
     pub fn close(&self) -> bool {
-        let first = self.state.swap(DONE, Ordering::AcqRel) == PREPARED;
-        if first {
-            self.shared.pending.fetch_sub(1, Ordering::AcqRel);
-        }
-        first
+        self.shared.open().batches.remove(&self.number).is_some()
     }
 }
 

@@ -4,13 +4,14 @@
 //! moment; `commit` takes all of it, in any order, and never refuses. So the WAL may
 //! be replayed in any order too, and gives the same view.
 
-use hashbrown::HashTable;
+use hashbrown::{HashSet, HashTable};
 
 use crate::fields::sections::{More, rows};
 use crate::head::blocks::{Arenas, Blocks, fetch};
 use crate::head::check::{Bounds, Prepared};
 use crate::head::exemplars::Arrivals;
 use crate::head::index::Index;
+use crate::head::ownership::Ownership;
 use crate::head::series::Series;
 use crate::head::track::Room;
 use crate::write::batch::WriteBatch;
@@ -28,7 +29,7 @@ pub struct Options {
     pub window_ms: i64,
     /// How far a sample may lie ahead of the clock.
     pub grace_ms: i64,
-    /// Active series; 0 for no limit.
+    /// Active series of the tenant everywhere; 0 for no limit. `Ownership` has what of it is ours.
     pub series_max: usize,
     /// Exemplars of the tenant, and of one series; 0 for none.
     pub exemplars_max: usize,
@@ -55,9 +56,12 @@ pub struct Store {
     pub blocks: Blocks,
     pub arenas: Arenas,
     pub arrivals: Arrivals,
+    pub ownership: Ownership,
     by_print: HashTable<u32>,
     free: Vec<u32>,
     dead: usize,
+    /// How often slots were given back: what was resolved before may be another series now.
+    pub collections: u64,
     next_id: u64,
     /// Newest time of a committed sample.
     pub max_ms: Option<i64>,
@@ -72,9 +76,11 @@ impl Store {
             blocks: Blocks::default(),
             arenas: Arenas::new(options.range_ms),
             arrivals: Arrivals::default(),
+            ownership: Ownership::of_all(options.series_max),
             by_print: HashTable::new(),
             free: Vec::new(),
             dead: 0,
+            collections: 0,
             next_id: 1,
             max_ms: None,
         }
@@ -126,7 +132,7 @@ impl Store {
             let mut others = batch.histograms(index).0.iter();
             if let Some(found) = self.find(print) {
                 *slot = found;
-            } else if !self.is_full()
+            } else if !self.ownership.is_full()
                 && batch.has_labels(index)
                 && (times.any(|&time_ms| bounds.admit(time_ms))
                     || others.any(|&time_ms| bounds.admit(time_ms)))
@@ -151,10 +157,6 @@ impl Store {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.options.series_max != 0 && self.live() >= self.options.series_max
-    }
-
     /// Adds a series that does not exist yet; `id` is given when the WAL named it.
     pub fn insert(&mut self, print: u128, labels: &[(&str, &str)], id: Option<u64>) -> u32 {
         let id = id.unwrap_or(self.next_id);
@@ -173,6 +175,7 @@ impl Store {
         self.by_print.insert_unique(print as u64, slot, |&other| {
             series[other as usize].print as u64
         });
+        self.ownership.entered(print);
         slot
     }
 
@@ -300,12 +303,12 @@ impl Store {
         self.arenas.release(arena)
     }
 
-    /// Drops series without samples; returns how many. Nobody may hold a prepared batch.
-    pub fn collect(&mut self) -> usize {
+    /// Drops series without samples whose slots nobody holds; returns how many.
+    pub fn collect(&mut self, held: &HashSet<u32>) -> usize {
         let mut dropped = 0;
         for slot in 0..self.series.len() as u32 {
             let series = &mut self.series[slot as usize];
-            if series.id == 0 || !series.is_empty() {
+            if series.id == 0 || !series.is_empty() || held.contains(&slot) {
                 continue;
             }
             let print = series.print;
@@ -316,9 +319,11 @@ impl Store {
             {
                 entry.remove();
             }
+            self.ownership.left(print);
             dropped += 1;
         }
         self.dead += dropped;
+        self.collections += u64::from(dropped > 0);
         if self.dead * 4 > self.series.len() {
             self.rebuild();
         }
