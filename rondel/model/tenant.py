@@ -14,7 +14,15 @@ from typing import Final
 
 from rondel.errors import InvalidData, Unauthenticated
 
-__all__ = ["ANONYMOUS", "TENANT_HEADER", "TenancyConfig", "check_tenant", "check_tenants", "tenant_of"]
+__all__ = [
+    "ANONYMOUS",
+    "TENANT_HEADER",
+    "TenancyConfig",
+    "check_tenant",
+    "check_tenants",
+    "is_tenant",
+    "tenant_of",
+]
 
 TENANT_HEADER: Final = "X-Scope-OrgID"
 ANONYMOUS: Final = "anonymous"
@@ -42,6 +50,14 @@ def tenant_of(header: str | None, *, tenancy: bool) -> str:
     if not header:
         raise Unauthenticated(f"no org id: the header {TENANT_HEADER} is missing", id="tenant-missing")
     return check_tenant(header)
+
+
+def is_tenant(name: str) -> bool:
+    """Whether `check_tenant` takes it."""
+    try:
+        return bool(check_tenant(name))
+    except InvalidData:
+        return False
 
 
 @lru_cache(maxsize=4096)

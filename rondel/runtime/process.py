@@ -77,6 +77,8 @@ async def _run(program: Program) -> int:
             await asyncio.wait({failing}, timeout=0)
             is_failed = not failing.cancel()
     if is_failed:
+        if isinstance(failing.result(), ConfigError):
+            raise failing.result()
         print(f"rondel: ended by a failure, start it again: {failing.result()}", file=sys.stderr)
     return _FAILED if is_failed else 0
 

@@ -17,6 +17,7 @@ from rondel.block import Meta, meta, new_ulid, view
 from rondel.block.meta import Mark
 from rondel.block.view import Listed
 from rondel.errors import Corruption, NotFound, RondelError, Unavailable
+from rondel.model.tenant import is_tenant
 from rondel.objstore import Bucket
 from rondel.runtime import logs
 from rondel.runtime.clock import Clock
@@ -99,8 +100,8 @@ class Compactor:
         self._closing.set()
 
     def tenants(self) -> list[str]:
-        """Tenants that have blocks."""
-        return self._bucket.folders("")
+        """Tenants that have blocks. Folders with other names are none: `~cluster` is what a cluster notes."""
+        return [folder for folder in self._bucket.folders("") if is_tenant(folder)]
 
     def run_once(self, tenant: str) -> Report:
         """Deletes, marks and merges until nothing is left to merge. Raises `Unavailable`.

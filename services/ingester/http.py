@@ -1,23 +1,47 @@
-"""`/ingester/flush`: everything in memory becomes blocks now."""
+"""The ingester's own pages: `/ingester/flush` and `/ingester/prepare-shutdown`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from rondel.cluster.marker import Marker
 from rondel.runtime.router import Route, route
+from rondel.runtime.tasks import in_thread
 from services.ingester.ship import Shipper
 
-__all__ = ["routes"]
+__all__ = ["leave_routes", "routes"]
 
 
 def routes(shipper: Shipper) -> list[Route]:
-    """The ingester's own pages; `tenant` in the query restricts a flush to one tenant."""
+    """`/ingester/flush`: everything in memory becomes blocks now; `tenant` in the query names one tenant."""
 
     async def flush(request: Request) -> Response:
-        blocks = await shipper.flush(request.query_params.get("tenant"))
-        return Response(json.dumps({"blocks": blocks}), media_type="application/json")
+        return _json(blocks=await shipper.flush(request.query_params.get("tenant")))
 
     return [route("/ingester/flush", flush, methods=("GET", "POST"))]
+
+
+def leave_routes(marker: Marker, now_ms: Callable[[], int]) -> list[Route]:
+    """`/ingester/prepare-shutdown`: POST says that the next SIGTERM is for good, DELETE takes it back, GET
+    tells. Each may be repeated; `timestamp` is the Unix time of the first POST, 0 without one."""
+
+    async def prepare(request: Request) -> Response:
+        if request.method == "POST":
+            since_ms = await in_thread(lambda: marker.set(now_ms()))
+        elif request.method == "DELETE":
+            await in_thread(marker.clear)
+            since_ms = None
+        else:
+            since_ms = await in_thread(marker.since_ms)
+        status = "unset" if since_ms is None else "set"
+        return _json(status=status, timestamp=(since_ms or 0) // 1000)
+
+    return [route("/ingester/prepare-shutdown", prepare, methods=("GET", "POST", "DELETE"))]
+
+
+def _json(**values: object) -> Response:
+    return Response(json.dumps(values), media_type="application/json")

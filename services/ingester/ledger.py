@@ -2,18 +2,23 @@
 
 A marker says: the range `range` of `tenant`, as far as segments up to `segment` hold it, is in the block
 `block`. A segment may go once every range of every tenant in it is covered; until then replay skips
-the covered ranges, so that shipped samples do not come back.
+the covered ranges, so that shipped samples do not come back. Markers stay longer than their segments, since
+they also tell whoever reads from memory which blocks the rest went to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from rondel.errors import Corruption
 
-__all__ = ["Ledger", "Marker", "decode_markers", "encode_markers"]
+__all__ = ["TOLD_MS", "Ledger", "Marker", "decode_markers", "encode_markers"]
+
+TOLD_MS: Final = 48 * 3_600_000
+"""how long queriers are told of a block, although nothing of it is in the log any more"""
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -26,12 +31,23 @@ class Marker(msgspec.Struct, frozen=True):
     segment: int
     """The last segment whose samples the block holds."""
     block: str
-    """Id of the block."""
+    """Id of the block; empty where there was nothing to put into one."""
+    shipped_ms: int = 0
+    """When the block was there, by our clock."""
+
+    @property
+    def start_ms(self) -> int:
+        return self.range * self.range_ms
+
+    @property
+    def end_ms(self) -> int:
+        """The first time after the range."""
+        return self.start_ms + self.range_ms
 
 
 def encode_markers(markers: Iterable[Marker]) -> bytes:
-    """The content of the marker file."""
-    return msgspec.json.format(msgspec.json.encode(list(markers)), indent=1)
+    """The content of the marker file, one a line."""
+    return b"[" + b",\n".join(map(msgspec.json.encode, markers)) + b"]\n"
 
 
 def decode_markers(data: bytes) -> list[Marker]:
@@ -43,13 +59,17 @@ def decode_markers(data: bytes) -> list[Marker]:
 
 
 class Ledger:
-    """What each segment holds, and what was shipped. `range_ms` is the length of a range now."""
+    """What each segment holds, and what was shipped. `range_ms` is the length of a range now.
+
+    Calls come from the event loop, but for `blocks` and `tenants`, which any thread may ask for.
+    """
 
     def __init__(self, range_ms: int, markers: Iterable[Marker] = ()) -> None:
         self._range_ms = range_ms
         self._held: dict[int, set[tuple[str, int]]] = {}
         """Segment -> (tenant, range) of its samples."""
-        self._markers: list[Marker] = []
+        self._markers: dict[str, list[Marker]] = {}
+        """By tenant."""
         self._shipped: dict[str, dict[int, int]] = {}
         """Tenant -> range -> the last segment whose samples of it are in blocks."""
         for marker in markers:
@@ -58,7 +78,19 @@ class Ledger:
     @property
     def markers(self) -> list[Marker]:
         """All that are still needed."""
-        return list(self._markers)
+        return [marker for of_tenant in self._markers.values() for marker in of_tenant]
+
+    @property
+    def tenants(self) -> frozenset[str]:
+        """Of whom something was shipped."""
+        return frozenset(list(self._markers))
+
+    def blocks(self, tenant: str, mint_ms: int, maxt_ms: int) -> list[str]:
+        """Ids of the blocks into which samples of these times went, both ends included, in the last days."""
+        of_tenant = list(self._markers.get(tenant, ()))
+        return [
+            one.block for one in of_tenant if one.block and one.start_ms <= maxt_ms and mint_ms < one.end_ms
+        ]
 
     def hold(self, segment: int, tenant: str, ranges: Iterable[int]) -> None:
         """Notes that a segment has samples of these ranges."""
@@ -68,7 +100,7 @@ class Ledger:
 
     def mark(self, marker: Marker) -> None:
         """Notes that a range was shipped."""
-        self._markers.append(marker)
+        self._markers.setdefault(marker.tenant, []).append(marker)
         shipped = self._shipped.setdefault(marker.tenant, {})
         for number in self._numbers(marker):
             shipped[number] = max(marker.segment, shipped.get(number, 0))
@@ -82,16 +114,19 @@ class Ledger:
         """Segments before the current one that hold nothing that is not in blocks."""
         return [number for number in sorted(self._held) if number < current and self._is_covered(number)]
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Forgets deleted segments, and the markers that spoke only of them."""
+    def forget(self, numbers: Iterable[int], now_ms: int) -> None:
+        """Forgets deleted segments, and markers that spoke only of them once nobody asks for their blocks."""
         for number in numbers:
             self._held.pop(number, None)
         oldest = min(self._held, default=None)
-        markers = self._markers
-        self._markers, self._shipped = [], {}
-        for marker in markers:
-            if oldest is not None and marker.segment >= oldest:
-                self.mark(marker)
+        kept = [
+            one
+            for one in self.markers
+            if (oldest is not None and one.segment >= oldest)
+            or (one.block and now_ms - one.shipped_ms < TOLD_MS)
+        ]
+        fresh = Ledger(self._range_ms, kept)
+        self._markers, self._shipped = fresh._markers, fresh._shipped
 
     def _is_covered(self, segment: int) -> bool:
         return all(
@@ -100,6 +135,4 @@ class Ledger:
 
     def _numbers(self, marker: Marker) -> range:
         """The ranges of today that lie wholly in a marker's, which had the length of its day."""
-        start_ms = marker.range * marker.range_ms
-        end_ms = start_ms + marker.range_ms
-        return range(-(-start_ms // self._range_ms), end_ms // self._range_ms)
+        return range(-(-marker.start_ms // self._range_ms), marker.end_ms // self._range_ms)

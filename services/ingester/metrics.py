@@ -84,6 +84,11 @@ class HeadCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         series = GaugeMetricFamily("rondel_head_series", "Series in memory.", labels=["tenant"])
+        owned = GaugeMetricFamily(
+            "rondel_head_owned_series",
+            "Series in memory that the ring gives to this ingester; the others leave soon.",
+            labels=["tenant"],
+        )
         chunks = GaugeMetricFamily("rondel_head_chunks", "Chunks in memory.", labels=["tenant"])
         size = GaugeMetricFamily("rondel_head_size_bytes", "Bytes of series and chunks.", labels=["tenant"])
         newest = GaugeMetricFamily("rondel_head_max_time_seconds", "Newest sample's time.", labels=["tenant"])
@@ -91,8 +96,9 @@ class HeadCollector(Collector):
         for tenant, head in self._heads():
             exemplars.add_metric([tenant], head.exemplar_count)
             series.add_metric([tenant], head.series_count)
+            owned.add_metric([tenant], head.owned_count)
             chunks.add_metric([tenant], head.chunk_count())
             size.add_metric([tenant], head.size_bytes())
             if (max_ms := head.max_time_ms) is not None:
                 newest.add_metric([tenant], max_ms / 1000)
-        yield from (series, chunks, exemplars, size, newest)
+        yield from (series, owned, chunks, exemplars, size, newest)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from rondel.errors import ConfigError, Corruption, Unavailable
@@ -29,7 +32,7 @@ from services.ingester.replay import KIND_METADATA, Report, replay
 from services.ingester.tenant import MetadataRecord, Tenant, Tenants
 from services.ingester.wal import FOLDER, Settled, Wal, segment_name
 
-__all__ = ["MARKERS", "Ingester"]
+__all__ = ["MARKERS", "Ingester", "Taken"]
 
 LOCK: Final = "lock"
 IDENTITY: Final = "identity.json"
@@ -39,6 +42,18 @@ _log = logs.get(__name__)
 
 class _Identity(msgspec.Struct):
     instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a batch."""
+
+    result: PushResult
+    unknown: bytes = b""
+    """Fingerprints of series without labels that the head does not know, 16 bytes each; nothing of them was
+    written."""
+    rows: list[NDArray[np.int64]] = field(default_factory=list)
+    """For each rejection, the row of the batch that each refused sample is of."""
 
 
 class Ingester:
@@ -93,12 +108,19 @@ class Ingester:
             self.disk.unlock()
 
     async def push(self, tenant: str, batch: WriteBatch) -> PushResult:
-        """Writes a batch; returns when it is in the WAL. `Unavailable` means: nothing was acknowledged."""
+        """Writes a batch whose series all have labels; raises as `take` does."""
+        return (await self.take(tenant, batch)).result
+
+    async def take(self, tenant: str, batch: WriteBatch, *, repair: bool = False) -> Taken:
+        """Writes a batch; returns when it is in the WAL. `Unavailable` means: nothing was acknowledged.
+
+        What a repair brings may be as old as it likes. Nothing awaits before it is in the WAL's queue.
+        """
         if not self._running:
             raise Unavailable("the ingester is not ready")
         self.wal.admit()
         owner = self.tenants.get(tenant, self._clock.monotonic_s())
-        pending = owner.head.prepare(batch, self._clock.now_ms())
+        pending = owner.head.prepare(batch, self._clock.now_ms(), repair=repair)
         metadata_durable = self._write_metadata(owner, batch)
         if pending.fresh:
             await self._write_samples(owner, pending)
@@ -106,7 +128,7 @@ class Ingester:
             owner.head.abort(pending)
         if metadata_durable is not None:
             await metadata_durable
-        return self._result(owner, pending)
+        return Taken(self._result(owner, pending), pending.unknown, pending.rejected_rows)
 
     def _write_samples(self, owner: Tenant, pending: Pending) -> asyncio.Future[None]:
         def settled(durable: bool) -> None:

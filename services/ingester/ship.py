@@ -126,6 +126,16 @@ class Shipper:
             await self._freeze({one: one.head.ranges() for one in wanted})
             return await self._ship_frozen()
 
+    async def empty(self) -> None:
+        """Ships everything, and what is pushed meanwhile; raises as `flush` does."""
+        while True:
+            await self.flush()
+            if not await in_thread(self._is_anything_left):
+                return
+
+    def _is_anything_left(self) -> bool:
+        return any(tenant.head.ranges() for tenant in self._ingester.tenants)
+
     async def ship_ripe(self) -> int:
         """Ships what is ripe; returns how many blocks."""
         async with self._turn:
@@ -205,7 +215,8 @@ class Shipper:
                 self._announce(frozen.block)
         block = "" if frozen.block is None else frozen.block.ulid
         range_ms = self._config.ship.range_ms
-        marker = Marker(frozen.tenant.name, frozen.range, range_ms, frozen.segment, block)
+        now_ms = self._clock.now_ms()
+        marker = Marker(frozen.tenant.name, frozen.range, range_ms, frozen.segment, block, now_ms)
         await self._store_markers([*self._ingester.ledger.markers, marker])
         self._ingester.ledger.mark(marker)
         frozen.is_marked = True
@@ -267,7 +278,7 @@ class Shipper:
             return
         await asyncio.gather(*self._append_metadata())
         await self._on_disk_async(wal.delete(numbers))
-        ledger.forget(numbers)
+        ledger.forget(numbers, self._clock.now_ms())
         await self._store_markers(ledger.markers)
 
     def _append_metadata(self) -> list[asyncio.Future[None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -70,10 +71,20 @@ class Tenant:
         return MetadataRecord(self.name, entries)
 
 
+class Share(Protocol):
+    """Which series are ours, in a cluster."""
+
+    def own(self, head: Head, series_max: int) -> None:
+        """Tells a head, where a tenant may have so many series in all."""
+
+
 class Tenants:
     """All tenants, each made when first heard of."""
 
     def __init__(self, config: Config) -> None:
+        self.share: Share | None = None
+        """What new heads are told; None where all series are ours."""
+        self.series_max = config.head.max_global_series_per_user
         self._config = config
         self._all: dict[str, Tenant] = {}
 
@@ -90,10 +101,12 @@ class Tenants:
                 range_ms=self._config.ship.range_ms,
                 window_ms=self._config.head.out_of_order_time_window_ms,
                 grace_ms=self._config.creation_grace_period_ms,
-                series_max=self._config.head.max_global_series_per_user,
+                series_max=self.series_max,
                 exemplars_max=self._config.head.max_global_exemplars_per_user,
                 exemplars_per_series_max=self._config.head.exemplars_per_series_max,
             )
+            if self.share is not None:
+                self.share.own(head, self.series_max)
             tenant = self._all[name] = Tenant(name, head, now_s)
         return tenant
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from rondel.errors import Corruption
-from services.ingester.ledger import Ledger, Marker, decode_markers, encode_markers
+from services.ingester.ledger import TOLD_MS, Ledger, Marker, decode_markers, encode_markers
 
 
 def marker(number: int, segment: int, tenant: str = "a", range_ms: int = 100) -> Marker:
@@ -31,14 +32,27 @@ def test_a_marker_says_nothing_of_later_segments() -> None:
     assert ledger.covered(3, "b") == []
 
 
-def test_markers_go_with_the_last_segment_that_they_speak_of() -> None:
-    ledger = Ledger(100, [marker(5, 1), marker(6, 2)])
-    ledger.hold(1, "a", [5])
+def test_markers_go_with_the_last_segment_that_they_speak_of_once_nobody_asks_for_their_blocks() -> None:
+    empty = replace(marker(7, 1), block="")
+    ledger = Ledger(100, [marker(5, 1), marker(6, 2), empty])
+    ledger.hold(1, "a", [5, 7])
     ledger.hold(2, "a", [6])
-    ledger.forget([1])
+    ledger.forget([1], TOLD_MS - 1)
+    assert ledger.markers == [marker(5, 1), marker(6, 2)]
+    ledger.forget([], TOLD_MS)
     assert ledger.markers == [marker(6, 2)]
-    ledger.forget([2])
+    ledger.forget([2], TOLD_MS)
     assert ledger.markers == []
+
+
+def test_a_reader_is_told_of_the_blocks_that_overlap_its_range() -> None:
+    blocks = [replace(marker(number, 1), block=str(number)) for number in (4, 5, 6)]
+    ledger = Ledger(100, [*blocks, replace(marker(5, 2), block=""), marker(5, 1, "b")])
+    told = {(500, 599): ["5"], (499, 500): ["4", "5"], (599, 600): ["5", "6"], (0, 10_000): ["4", "5", "6"]}
+    for (mint_ms, maxt_ms), expected in told.items():
+        assert ledger.blocks("a", mint_ms, maxt_ms) == expected
+    assert (ledger.blocks("a", 700, 800), ledger.blocks("c", 0, 1000)) == ([], [])
+    assert ledger.tenants == {"a", "b"}
 
 
 @pytest.mark.parametrize(
