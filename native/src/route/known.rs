@@ -4,10 +4,12 @@
 //! one; once it is full it becomes the old one and the previous old one is forgotten. A set of at most
 //! `keys_max` live keys never loses one.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::mem::swap;
 
 use hashbrown::HashTable;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::fingerprint::SEPARATOR;
 use crate::write::batch::Metadata;
@@ -148,6 +150,8 @@ impl<K: Key> Keys<K> {
 pub struct Known {
     pub series: Keys<u64>,
     pub metadata: Keys<u128>,
+    /// A secret: no tenant can make entries that pass for another's.
+    seed: u64,
 }
 
 impl Known {
@@ -155,7 +159,12 @@ impl Known {
         Self {
             series: Keys::new(entries_max),
             metadata: Keys::new(entries_max),
+            seed: RandomState::new().hash_one(entries_max),
         }
+    }
+
+    pub fn keys_of(&self, tenant: &str) -> TenantKeys {
+        TenantKeys(xxh3_64_with_seed(tenant.as_bytes(), self.seed))
     }
 }
 
@@ -164,10 +173,6 @@ impl Known {
 pub struct TenantKeys(u64);
 
 impl TenantKeys {
-    pub fn new(tenant: &str) -> Self {
-        Self(xxh3_64(tenant.as_bytes()))
-    }
-
     /// The high half of the fingerprint: by the low half, series are sent to their members.
     #[inline]
     pub fn of_series(self, print: u128) -> u64 {
@@ -241,8 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_speak_of_the_tenant() {
-        let (one, other) = (TenantKeys::new("a"), TenantKeys::new("b"));
+    fn keys_speak_of_the_tenant_and_of_a_secret() {
+        let known = Known::new(9);
+        let (one, other) = (known.keys_of("a"), known.keys_of("b"));
+        let elsewhere = Known::new(9).keys_of("a");
+        assert_ne!(one.of_series(5 << 64), elsewhere.of_series(5 << 64));
         assert_ne!(one.of_series(5 << 64), other.of_series(5 << 64));
         let entry = Metadata {
             metric: "up".into(),

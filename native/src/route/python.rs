@@ -53,7 +53,7 @@ impl Routing {
     }
 
     /// Finds out who gets what.
-    fn route(&self, py: Python<'_>, batch: Py<WriteBatch>, tenant: &str) -> Routed {
+    fn route(&self, py: Python<'_>, batch: Py<WriteBatch>, tenant: String) -> Routed {
         let table = Arc::clone(&self.table);
         let work = py.detach(|| Work::new(batch, table, tenant));
         Routed(Arc::new(work))
@@ -86,23 +86,24 @@ impl Routed {
         member: usize,
         known: &Bound<'_, KnownSeries>,
     ) -> PyResult<Parcel> {
-        let work = Arc::clone(&self.0);
+        let work = &self.0;
         if member >= work.table.members {
             let message = format!("place {member} of {}", work.table.members);
             return Err(PyIndexError::new_err(message));
         }
         let known = known.get();
-        let (extras, payload) = py.detach(|| {
+        let (rows, extras, payload) = py.detach(|| {
+            let rows = work.split_items(member).0.to_vec();
             let extras = work.extras(member, &mut known.lock());
             let payload = work.encode(member, &extras);
-            (extras, payload)
+            (rows, extras, payload)
         });
-        let rows = work.split_items(member).0.to_vec();
+        let payload = payload.into_python(py);
         Ok(Parcel {
-            payload: PyBytes::new(py, &payload).unbind(),
+            work: Arc::clone(work),
             rows,
             extras,
-            work,
+            payload,
         })
     }
 }
@@ -239,8 +240,8 @@ impl KnownSeries {
     /// The destination does not know series of a parcel, fingerprints of 16 bytes each: it may have lost
     /// metadata, too, so all of that is forgotten.
     fn forget(&self, parcel: &Bound<'_, Parcel>, unknown: &[u8]) -> PyResult<()> {
-        let keys = parcel.get().work.keys;
         let mut known = self.lock();
+        let keys = known.keys_of(&parcel.get().work.tenant);
         for print in prints(unknown)? {
             known.series.forget(keys.of_series(print));
         }
@@ -259,8 +260,9 @@ impl KnownSeries {
 impl KnownSeries {
     fn learn_extras(&self, parcel: &Parcel, refused: &[i64]) {
         let refused: HashSet<i64> = refused.iter().copied().collect();
-        let (batch, keys) = (parcel.work.batch(), parcel.work.keys);
+        let batch = parcel.work.batch();
         let mut known = self.lock();
+        let keys = known.keys_of(&parcel.work.tenant);
         for &place in &parcel.extras.labelled {
             if !refused.contains(&i64::from(place)) {
                 let row = parcel.rows[place as usize] as usize;

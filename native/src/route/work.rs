@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::fingerprint::fingerprint;
 use crate::labels::METRIC_NAME;
 use crate::route::encode::{self, Extras};
-use crate::route::known::{Known, Next, TenantKeys};
+use crate::route::known::{Known, Next};
 use crate::route::table::Table;
 use crate::write::batch::WriteBatch;
 
@@ -18,7 +19,7 @@ use crate::write::batch::WriteBatch;
 pub struct Work {
     batch: Py<WriteBatch>,
     pub table: Arc<Table>,
-    pub keys: TenantKeys,
+    pub tenant: String,
     /// Row of `table.sets` of each item.
     pub set_of: Vec<u32>,
     /// Items of each member, ascending, one member behind the other.
@@ -34,17 +35,19 @@ pub struct Work {
 #[derive(Debug, Default)]
 struct Columns {
     members: usize,
-    /// As `encode::columns` gives them, once somebody asked.
+    /// As `encode::columns` gives them, once somebody needed more than these.
     encoded: OnceLock<Vec<u8>>,
+    /// The parcel of those who know all of it.
+    bare: OnceLock<Py<PyBytes>>,
 }
 
 impl Work {
-    pub fn new(batch: Py<WriteBatch>, table: Arc<Table>, tenant: &str) -> Self {
+    pub fn new(batch: Py<WriteBatch>, table: Arc<Table>, tenant: String) -> Self {
         let set_of = sets_of(batch.get(), &table);
         let (items, ends) = shared_out(&set_of, &table);
         let mut work = Self {
             batch,
-            keys: TenantKeys::new(tenant),
+            tenant,
             set_of,
             items,
             ends,
@@ -115,9 +118,10 @@ impl Work {
         let batch = self.batch();
         let (rows, entries) = self.split_items(member);
         let mut extras = Extras::default();
+        let keys = known.keys_of(&self.tenant);
         let mut next = Next::default();
         for (place, &row) in rows.iter().enumerate() {
-            let key = self.keys.of_series(batch.fingerprint(row as usize));
+            let key = keys.of_series(batch.fingerprint(row as usize));
             if !known.series.knows(key, &mut next) && batch.has_labels(row as usize) {
                 extras.labelled.push(place as u32);
             }
@@ -126,7 +130,7 @@ impl Work {
         let mut scratch = Vec::new();
         for entry in entries {
             let metadata = &batch.metadata()[entry as usize];
-            let key = self.keys.of_metadata(metadata, &mut scratch);
+            let key = keys.of_metadata(metadata, &mut scratch);
             if !known.metadata.knows(key, &mut next) {
                 extras.metadata.push(entry);
             }
@@ -135,19 +139,44 @@ impl Work {
     }
 
     /// The parcel of a member.
-    pub fn encode(&self, member: usize, extras: &Extras) -> Vec<u8> {
+    pub fn encode(&self, member: usize, extras: &Extras) -> Payload<'_> {
         let batch = self.batch();
         let (rows, _) = self.split_items(member);
         let columns = &self.columns[self.shares[member] as usize];
-        let mut payload = match columns.members {
-            1 => encode::columns(batch, rows),
+        let mut payload = match columns.bare.get() {
+            Some(bare) if extras.is_empty() => return Payload::Made(bare),
+            _ if extras.is_empty() || columns.members == 1 => encode::columns(batch, rows),
             _ => {
-                let columns = columns.encoded.get_or_init(|| encode::columns(batch, rows));
-                columns.clone()
+                let encoded = || encode::columns(batch, rows);
+                columns.encoded.get_or_init(encoded).clone()
             }
         };
         encode::finish(&mut payload, batch, rows, extras);
-        payload
+        let shared = extras.is_empty() && columns.members > 1;
+        Payload::Fresh(payload, shared.then_some(&columns.bare))
+    }
+}
+
+/// The bytes of a parcel on their way to Python.
+pub enum Payload<'a> {
+    /// Another member got the same.
+    Made(&'a Py<PyBytes>),
+    /// New ones, and where they are kept for others that get the same.
+    Fresh(Vec<u8>, Option<&'a OnceLock<Py<PyBytes>>>),
+}
+
+impl Payload<'_> {
+    pub fn into_python(self, py: Python<'_>) -> Py<PyBytes> {
+        match self {
+            Self::Made(bytes) => bytes.clone_ref(py),
+            Self::Fresh(bytes, place) => {
+                let bytes = PyBytes::new(py, &bytes).unbind();
+                match place {
+                    Some(place) => place.get_or_init(|| bytes).clone_ref(py),
+                    None => bytes,
+                }
+            }
+        }
     }
 }
 

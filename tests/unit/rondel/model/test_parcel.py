@@ -57,7 +57,7 @@ def test_members_that_get_the_same_may_know_different_things() -> None:
     assert names(routed.parcel(0, known)) == ["", ""]
     assert names(routed.parcel(1, new)) == ["a", "b"]
     assert names(routed.parcel(2, known)) == ["", ""]
-    assert routed.parcel(2, known).payload == routed.parcel(0, known).payload
+    assert routed.parcel(2, known).payload is routed.parcel(0, known).payload
     assert routed.parcel(0, known).rows.tolist() == [0, 1]
     assert routed.parcel(1, new).rows.tolist() == [0, 1, 2]
 
