@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from rondel.errors import Unavailable
 from rondel.ring.instance import Instance
 from rondel.ring.ring import Ring
 from rondel.rpc.channel import Channel, TlsFiles
@@ -24,7 +25,7 @@ _GRACE_S: Final = 60.0
 
 class Remotes:
     """Opens a connection when an ingester is first asked, and closes it when the ring does not have it any
-    more, or has it elsewhere. Made on the event loop, asked in worker threads. Needs `close()`."""
+    more, or has it elsewhere. Asked in worker threads, between `start` and `close`."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class Remotes:
         self._timeout_s = timeout_s
         self._meter = meter or Meter("client")
         self._on_failure = on_failure
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._open: dict[tuple[str, str], tuple[Channel, Remote]] = {}
         self._closing = TaskOwner("remotes")
@@ -51,7 +52,12 @@ class Remotes:
     def __len__(self) -> int:
         return len(self._open)
 
+    def start(self) -> None:
+        """On the loop that is to own the connections."""
+        self._loop = asyncio.get_running_loop()
+
     def to(self, instance: Instance) -> Remote:
+        """Raises Unavailable where nothing has been started."""
         key = instance.id, instance.address
         with self._lock:
             if key not in self._open:
@@ -76,6 +82,8 @@ class Remotes:
             await channel.close()
 
     def _made(self, instance: Instance) -> tuple[Channel, Remote]:
+        if self._loop is None:
+            raise Unavailable("the process is starting")
         channel = Channel(instance.address, self._tls, self._meter)
         meant = Identity(self._cluster, instance.id)
         remote = Remote(

@@ -38,10 +38,14 @@ class Control:
         self._samples_max = samples_max
         self._memory_bytes_max = memory_bytes_max
         self._limits = limits
-        self._samples = 0
-        self._memory_bytes = 0
         self.samples_peak = 0
         self.memory_bytes_peak = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets what was used: the query is run from the start. Its time and its cancellation stay."""
+        self._samples = 0
+        self._memory_bytes = 0
         self.series_found = 0
         self.samples_read = 0
         self.bytes_read = 0

@@ -12,12 +12,13 @@ from rondel.promql.limits import QueryLimits
 from rondel.promql.options import FEATURES, EngineOptions
 from rondel.runtime import machine
 
-__all__ = ["Config", "Overrides"]
+__all__ = ["Config", "Overrides", "ReadConfig"]
 
 _ALL = "all"
 _LIMITS = tuple(field.name for field in fields(QueryLimits))
 
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 def _check_features(features: Iterable[str]) -> None:
@@ -119,3 +120,15 @@ class Config:
             limits=QueryLimits(**{name: getattr(self, name) for name in _LIMITS}),
             features=FEATURES if _ALL in self.features else frozenset(self.features),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfig:
+    """How the ingesters of a cluster are read."""
+
+    hedge_s: _Seconds = 0.3
+    """After so long without a word from an ingester, those that hold the same series are asked as well."""
+    suspect_s: _Seconds = 10.0
+    """How long an ingester that failed is asked only where nobody else will do."""
+    timeout_s: _Seconds = 120.0
+    """How long one ingester has for one selection, with all of its samples."""

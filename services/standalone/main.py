@@ -6,18 +6,15 @@ so that what is acknowledged below it is complete when the parts stop.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
 from starlette.types import ASGIApp
 
-from rondel.block import BlockStore, BlockWriter, Meta, new_ulid
+from rondel.block import BlockStore, BlockWriter, new_ulid
 from rondel.cluster.keys import Keys
 from rondel.kv.memory import MemoryStore
 from rondel.model.merge import MergedStorage
 from rondel.objstore import open_bucket
-from rondel.promql.engine import Engine
 from rondel.runtime import logs, machine, pages
 from rondel.runtime.clock import Clock, SystemClock
 from rondel.runtime.edge import Edge
@@ -38,12 +35,9 @@ from services.ingester.http import routes as ingester_routes
 from services.ingester.push import Ingester
 from services.ingester.read import HeadStorage
 from services.ingester.ship import Shipper
-from services.querier.api.context import Context
 from services.querier.api.mount import mount
 from services.querier.api.status import Facts
-from services.querier.execute import Executor
-from services.querier.guard import QueryGuard
-from services.querier.querylog import QueryLog
+from services.querier.main import Querier, Sources, block_facts
 from services.standalone import landing
 from services.standalone.config import Config
 from services.standalone.selfscrape import SelfScrape
@@ -91,19 +85,15 @@ class Standalone:
             clock=self.clock,
         )
         self.head = HeadStorage(self.ingester.tenants)
-        self.executor = Executor(
-            threads=config.query.threads, queue_max=config.query.queue_max, registry=self.registry
-        )
-        query = config.query
-        self.guard = QueryGuard(
+        # The head first: a range leaves it only after blocks have it, so nothing is missed between the two.
+        self.querier = Querier(
+            Sources(MergedStorage([self.head, self.blocks]), self.head),
+            config.query,
             Path(config.data_dir) / "querier",
-            slots=query.threads,
-            refuse_after_deaths=query.refuse_after_deaths,
-            refuse_s=query.refuse_s,
-            refuse_after_failures=query.refuse_after_failures,
-            refuse_failing_s=query.refuse_failing_s,
-            clock=self.clock,
-            registry=self.registry,
+            self.clock,
+            self.registry,
+            tenancy=config.tenancy.enabled,
+            tenants={tenant: config.query_of(tenant) for tenant in config.tenants},
         )
         self._own_writes = {tenant: config.distributor_of(tenant) for tenant in config.tenants}
         store = MemoryStore(self.clock.monotonic_s)
@@ -129,7 +119,7 @@ class Standalone:
     async def stop(self) -> None:
         """Not ready any more, then requests finish, then the parts stop."""
         self._draining = True
-        self.guard.stopping()
+        self.querier.stopping()
         await self.server.stop()
         await self.parts.stop()
 
@@ -146,7 +136,7 @@ class Standalone:
         return [
             Service("ingester", start=self.ingester.start, stop=self.ingester.stop),
             Service("shipper", start=self._start_shipper, stop=self.shipper.stop),
-            Service("querier", start=self._start_guard, stop=self.executor.close),
+            self.querier.service(),
             compactor_service(
                 self.bucket,
                 config.compactor,
@@ -163,9 +153,6 @@ class Standalone:
         self._scratch.mkdir(parents=True, exist_ok=True)
         self.shipper.start()
 
-    async def _start_guard(self) -> None:
-        await asyncio.to_thread(self.guard.start)
-
     def _open_sink(self, tenant: str) -> BlockWriter:
         return BlockWriter(self.bucket, tenant, new_ulid(self.clock.now_ms()), scratch=self._scratch)
 
@@ -175,7 +162,7 @@ class Standalone:
         router.include("", landing.routes())
         router.include("", ingester_routes(self.shipper))
         direct = mount_writes(router, self._write_app())
-        mount(router, self._context(), self._facts())
+        mount(router, self.querier.context, self._facts())
         gate = ReadyGate(router, self.waiting)
         http = config.http
         return Edge(
@@ -198,27 +185,6 @@ class Standalone:
             replicas=self.replicas,
         )
 
-    def _context(self) -> Context:
-        config = self.config.query
-        # The head first: a range leaves it only after blocks have it, so nothing is missed between the two.
-        storage = MergedStorage([self.head, self.blocks])
-        return Context(
-            config=config,
-            tenancy=self.config.tenancy.enabled,
-            storage=storage,
-            metadata=self.head,
-            exemplars=storage,
-            engine=Engine(
-                storage,
-                config.engine_options(),
-                {tenant: self.config.query_of(tenant).engine_options() for tenant in self.config.tenants},
-            ),
-            executor=self.executor,
-            clock=self.clock,
-            guard=self.guard,
-            log=QueryLog(slow_s=config.slow_s, log_all=config.log_all),
-        )
-
     def _facts(self) -> Facts:
         retention_s = self.config.compactor.retention_s
         return Facts(
@@ -227,22 +193,10 @@ class Standalone:
             started_ms=self.clock.now_ms(),
             retention=duration_text(retention_s * 1000) if retention_s else "forever",
             head=self.head.head,
-            blocks=lambda tenant: [_block_json(one) for one in self.blocks.blocks(tenant)],
+            blocks=lambda tenant: [block_facts(one) for one in self.blocks.blocks(tenant)],
             replay=self._replay,
         )
 
     def _replay(self) -> tuple[int, int, int]:
         report = self.ingester.replayed
         return report.first_segment, report.last_segment, report.current_segment
-
-
-def _block_json(block: Meta) -> dict[str, Any]:
-    """As Prometheus shows its blocks."""
-    return {
-        "ulid": block.ulid,
-        "minTime": block.mint_ms,
-        "maxTime": block.maxt_ms,
-        "stats": {"numSamples": block.samples, "numSeries": block.series, "numChunks": block.columns},
-        "compaction": {"level": block.level, "sources": list(block.sources)},
-        "version": block.version,
-    }

@@ -60,6 +60,7 @@ async def running_fleet(
         ring = Ring(tuple(replace(one, address=served[one.id].endpoint) for one in ring.instances))
         suspects = Suspects(settings.suspect_s)
         remotes = Remotes(CLUSTER, PlainDecoder(), None, timeout_s=timeout_s, on_failure=suspects.add)
+        remotes.start()
         stack.push_async_callback(remotes.close)
         asker = Asker(lambda: made.ring, remotes.to, settings, suspects, Metrics(registry))
         storage = ClusterStorage(asker, lambda: 0, ensure)

@@ -17,6 +17,7 @@ from rondel.promql.engine import Engine
 from rondel.runtime import envelope
 from rondel.runtime.clock import Clock
 from rondel.storage import ExemplarSource, MetadataSource, Storage
+from services.querier.again import again
 from services.querier.config import Config
 from services.querier.execute import Executor
 from services.querier.guard import QueryGuard
@@ -61,13 +62,14 @@ class Context:
         timeout_s: float,
         span_ms: int | None = None,
         counts_timeouts: bool = True,
+        repeats: bool = True,
     ) -> _T:
         """What `work()` answers, run as every query is: under the guard's eyes, in its turn, within its time,
         cancelled when the client goes away, and logged.
 
         Raises what `work` raises, ExecutionError where the guard refuses it, and as `Executor.run`. The
         `span_ms` is for the guard, which otherwise takes that of the entry. `counts_timeouts` is false
-        where it is not the query alone that takes the time.
+        where it is not the query alone that takes the time; `repeats` where work cannot be done again.
         """
         entry.control = control
         query = self.guard.query(
@@ -79,7 +81,7 @@ class Context:
 
         def timed() -> _T:
             entry.queue_s = time.perf_counter() - asked_s
-            return work()
+            return again(work, control) if repeats else work()
 
         try:
             async with self.guard.watch(
@@ -113,7 +115,7 @@ class Context:
         timeout_s = options.timeout_s
         control = Control(timeout_s=timeout_s, limits=options.limits)
         text = " ".join([request.url.path, *selectors])
-        remembered = self.remembered(tenant, text, span_ms, lambda: work(control))
+        remembered = self.remembered(tenant, text, span_ms, lambda: again(lambda: work(control), control))
         return await self.executor.run(kind, control, request.receive, remembered, timeout_s=timeout_s)
 
 

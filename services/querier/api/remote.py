@@ -66,6 +66,7 @@ class _Read:
                 timeout_s=timeout_s,
                 span_ms=span_ms,
                 counts_timeouts=False,
+                repeats=False,  # Parts of the answer have left.
             )
             return Streamed(run, partial(self._stream, asked, entry, control), media_type=_STREAM)
         work = partial(self._samples, asked, entry, control)
