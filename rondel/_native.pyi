@@ -495,8 +495,8 @@ class KnownSeries:
     """Series and metadata entries that one destination has acknowledged, of all tenants.
 
     Bounded by two generations of `entries_max` series and as many metadata entries: those that come at least
-    once in a generation stay. A series takes 15 to 21 bytes, a metadata entry 24 to 30; the set grows with
-    what is in it.
+    once in a generation stay, so up to `entries_max` live ones are never lost. A series takes 14 to 21 bytes,
+    a metadata entry 22 to 30: 42 MB at most for a million series. The set grows with what is in it.
     """
 
     def __new__(cls, entries_max: int) -> KnownSeries: ...
@@ -572,7 +572,7 @@ def xor_encode(timestamps_ms: _Ints, values: _Floats) -> bytes: ...
 
 @final
 class WriteBatch:
-    """The series of one push with their samples; immutable."""
+    """The series of one push with their samples; immutable. Of a parcel's known series it has no labels."""
 
     @staticmethod
     def from_arrays(
