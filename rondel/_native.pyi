@@ -181,6 +181,9 @@ class Head:
     def read(
         self, refs: NDArray[np.int64], mint_ms: int, maxt_ms: int, pin: Pin, *, arena: int | None = None
     ) -> FrameArrays | None: ...
+    def encoded(self, refs: NDArray[np.int64], mint_ms: int, maxt_ms: int, pin: Pin) -> bytes | None:
+        """As `read`, for `decode_frame`."""
+
     def exemplars(
         self, sets: Sequence[Matchers], mint_ms: int, maxt_ms: int
     ) -> tuple[LabelSets, ExemplarArrays]:
@@ -478,6 +481,9 @@ class Matchers:
     def __len__(self) -> int: ...
     def matches(self, labels: dict[str, str]) -> bool: ...
     def matches_empty(self) -> bool: ...
+    @property
+    def spelled(self) -> list[tuple[str, str, str]]:
+        """What they were made of."""
 
 # --- remote ---------------------------------------------------------------------------------------
 
@@ -555,6 +561,20 @@ class Routing:
         """int16[sets, width]: each distinct replica set once, places ascending, -1 behind the last."""
 
     def route(self, batch: WriteBatch, tenant: str) -> Routed: ...
+
+# --- rpc ------------------------------------------------------------------------------------------
+
+def encode_labels(sets: LabelSets) -> bytes: ...
+def decode_labels(data: bytes) -> LabelSets:
+    """Raises Corruption."""
+
+def encode_frame(arrays: FrameArrays) -> bytes: ...
+def decode_frame(data: bytes, series: int) -> FrameArrays:
+    """Of exactly so many series, cut to the range that was asked for. Raises Corruption."""
+
+def encode_exemplars(series: LabelSets, arrays: ExemplarArrays) -> bytes: ...
+def decode_exemplars(data: bytes) -> tuple[LabelSets, ExemplarArrays]:
+    """Raises Corruption."""
 
 # --- sampling -------------------------------------------------------------------------------------
 

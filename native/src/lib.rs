@@ -19,6 +19,7 @@ mod labels;
 mod matcher;
 mod remote;
 mod route;
+mod rpc;
 mod sampling;
 mod symbols;
 mod tsdb;
@@ -39,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     matcher::register(module)?;
     remote::register(module)?;
     route::register(module)?;
+    rpc::register(module)?;
     sampling::register(module)?;
     tsdb::register(module)?;
     write::register(module)?;

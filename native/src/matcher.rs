@@ -52,13 +52,18 @@ pub fn anchored(pattern: &str) -> Result<Regex> {
 #[derive(Debug, Clone)]
 pub struct Matchers {
     pub all: Vec<Matcher>,
+    spelled: Vec<Spelled>,
 }
+
+/// Name, operator, value.
+type Spelled = (String, String, String);
 
 #[pymethods]
 impl Matchers {
     /// From `(name, operator, value)`; operators are `=`, `!=`, `=~`, `!~`.
     #[new]
-    fn new(matchers: Vec<(String, String, String)>) -> PyResult<Self> {
+    fn new(matchers: Vec<Spelled>) -> PyResult<Self> {
+        let spelled = matchers.clone();
         let mut all = Vec::with_capacity(matchers.len());
         for (name, operator, value) in matchers {
             let test = match operator.as_str() {
@@ -73,7 +78,13 @@ impl Matchers {
             };
             all.push(Matcher { name, test });
         }
-        Ok(Self { all })
+        Ok(Self { all, spelled })
+    }
+
+    /// What they were made of.
+    #[getter]
+    fn spelled(&self) -> Vec<Spelled> {
+        self.spelled.clone()
     }
 
     fn __len__(&self) -> usize {

@@ -5,12 +5,12 @@ Passed in by whoever makes a server or a client. Bytes that are damaged raise Co
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
 
-__all__ = ["Decoder", "Encoder"]
+__all__ = ["Decoder", "Encodable", "Encoder"]
 
 
 class Encoder(Protocol):
@@ -22,6 +22,14 @@ class Encoder(Protocol):
         """The samples; whoever reads them has the labels."""
 
     def exemplars(self, frame: ExemplarFrame) -> bytes: ...
+
+
+@runtime_checkable
+class Encodable(Protocol):
+    """A selection whose samples are encoded already, for `rondel.rpc.wire` to decode."""
+
+    def encoded(self, start: int, stop: int) -> bytes:
+        """What `WireDecoder.frame` makes the frame of that `read(start, stop)` gives."""
 
 
 class Decoder(Protocol):

@@ -19,7 +19,7 @@ from rondel.errors import InvalidData, QueryCanceled, Unavailable
 from rondel.model.labels import Matchers
 from rondel.model.merge import reordered
 from rondel.model.tenant import check_tenant
-from rondel.rpc.codec import Encoder
+from rondel.rpc.codec import Encodable, Encoder
 from rondel.rpc.parts import grouped, parts
 from rondel.rpc.pb import ingester_pb2 as pb
 from rondel.rpc.standing import Standing, Standings, message_of
@@ -86,7 +86,12 @@ class Reading:
     async def _rows(self, selection: Selection, request: Any, caller: _Caller) -> bytes:
         if not request.HasField("read"):
             raise InvalidData("a select has begun already", id="rpc-select")
-        return await self._in_thread(caller, lambda: self._encoder.frame(_read(selection, request.read)))
+        return await self._in_thread(caller, lambda: self._answer(*_asked(selection, request.read)))
+
+    def _answer(self, selection: Selection, start: int, stop: int) -> bytes:
+        if isinstance(selection, Encodable):
+            return selection.encoded(start, stop)
+        return self._encoder.frame(selection.read(start, stop))
 
     def _selection(self, find: Any, caller: _Caller) -> Selection:
         tenant, [matchers], mint_ms, maxt_ms = _find(find)
@@ -194,16 +199,17 @@ def _noted(result: asyncio.Future[Any]) -> None:
         result.exception()
 
 
-def _read(selection: Selection, rows: Any) -> Any:
+def _asked(selection: Selection, rows: Any) -> tuple[Selection, int, int]:
+    """The rows that a request asks for, as a range of a selection."""
     total = len(selection.labels)
     if rows.picked:
         picked = np.fromiter(rows.picked, np.int64, len(rows.picked))
         if int(picked.max()) >= total:
             raise InvalidData(f"series {picked.max()} of a selection of {total}", id="rpc-rows")
-        return reordered(selection, picked).read(0, len(picked))
+        return reordered(selection, picked), 0, len(picked)
     if not rows.start <= rows.stop <= total:
         raise InvalidData(f"series [{rows.start}, {rows.stop}) of a selection of {total}", id="rpc-rows")
-    return selection.read(rows.start, rows.stop)
+    return selection, rows.start, rows.stop
 
 
 def _find(find: Any) -> tuple[str, list[Matchers], int, int]:

@@ -133,8 +133,20 @@ class _HeadSelection:
         request = self._request
         found = self._head.read(self._refs[start:stop], request.mint_ms, request.maxt_ms, self._pin)
         if found is None:
-            raise Unavailable("the query took so long that its data moved to a block", retry_after_s=1.0)
+            raise _too_late()
         labels = self._labels
         if (start, stop) != (0, len(labels)):
             labels = labels.take(np.arange(start, start + len(found[0]) - 1))
         return SeriesFrame.of(labels, found)
+
+    def encoded(self, start: int, stop: int) -> bytes:
+        """Implements `rondel.rpc.codec.Encodable`: chunks as they are stored."""
+        request = self._request
+        found = self._head.encoded(self._refs[start:stop], request.mint_ms, request.maxt_ms, self._pin)
+        if found is None:
+            raise _too_late()
+        return found
+
+
+def _too_late() -> Unavailable:
+    return Unavailable("the query took so long that its data moved to a block", retry_after_s=1.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rondel.errors import InvalidData
+from rondel.model.labels import Matchers
 from rondel.model.write import Decoder, WriteLimits, Written
 from rondel.rpc.answer import PushAnswer
 from rondel.storage import Select
@@ -16,7 +17,7 @@ from services.ingester.push import Ingester
 from services.ingester.read import HeadStorage
 from tests.support.ingesters import EVER, NOW_MS, batch, contents, contents_of, exemplars_by_name, make
 from tests.support.remote_write import body_of, write_request
-from tests.support.rpc import Pushes, matching, pushing, reading, serving
+from tests.support.rpc import Pushes, pushing, reading, serving
 
 
 class Bodies:
@@ -54,7 +55,7 @@ async def test_what_is_acknowledged_over_the_stream_is_read_back(tmp_path: Path)
         assert refused.value.id == "snappy-corrupt"
 
         def read() -> dict[str, list[tuple[int, float]]]:
-            selection = remote.select(Select("a", matching(("job", "=", "test")), *EVER))
+            selection = remote.select(Select("a", Matchers([("job", "=", "test")]), *EVER))
             return contents(selection.read(0, len(selection.labels)))["floats"]
 
         assert await asyncio.to_thread(read) == wanted
@@ -72,8 +73,8 @@ async def test_histograms_exemplars_and_metadata_are_read_back(tmp_path: Path) -
     async with serving(here) as served, reading(served.endpoint) as remote:
 
         def read() -> None:
-            selection = remote.select(Select("a", matching(("job", "=", "test")), *EVER))
-            exemplars = exemplars_by_name(remote.exemplars("a", [matching(("job", "=", "test"))], *EVER))
+            selection = remote.select(Select("a", Matchers([("job", "=", "test")]), *EVER))
+            exemplars = exemplars_by_name(remote.exemplars("a", [Matchers([("job", "=", "test")])], *EVER))
             found = {**contents(selection.read(0, 1)), "exemplars": exemplars}
             assert found == contents_of(ingester, "a")
             assert remote.metadata("a", None) == here.metadata("a", None) != []

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from rondel.errors import QueryTimeout, Unavailable
+from rondel.model.labels import Matchers
 from rondel.promql.control import Control
 from rondel.rpc.push import PushStream
 from rondel.storage import Select
-from tests.support.rpc import eventually, matching, pushing, reading
+from tests.support.rpc import eventually, pushing, reading
 
 pytestmark = pytest.mark.e2e
 
@@ -95,7 +96,7 @@ async def test_a_read_from_a_process_that_is_frozen_or_killed_ends(process: Proc
 
         def read(timeout_s: float) -> None:
             control = Control(timeout_s=timeout_s)
-            selection = remote.select(Select("a", matching(("__name__", "=", "m")), 0, 100, watch=control))
+            selection = remote.select(Select("a", Matchers([("__name__", "=", "m")]), 0, 100, watch=control))
             for at in range(0, 100, 10):
                 assert selection.read(at, at + 10).samples == 1_000
 

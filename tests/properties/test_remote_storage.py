@@ -19,7 +19,7 @@ from rondel.model.frame import SeriesFrame
 from rondel.model.labels import Matchers
 from rondel.model.merge import reordered
 from rondel.storage import Select, Selection
-from tests.support.rpc import MemorySource, RemoteStorage, matching, reading, serving
+from tests.support.rpc import MemorySource, RemoteStorage, reading, serving
 
 NAMES = st.sampled_from(["__name__", "job", "zone", "ü"])
 VALUES = st.sampled_from(["a", "b", "日本", "x" * 300])
@@ -127,8 +127,8 @@ def test_answers_over_rpc_are_those_of_the_storage(
 ) -> None:
     swapped, remote = far
     source = swapped.source = loaded(series)
-    compare_look_ups(source, remote, [matching(*one) for one in sets], range_ms)
-    request = Select("a", matching(*matchers), *range_ms)
+    compare_look_ups(source, remote, [Matchers(list(one)) for one in sets], range_ms)
+    request = Select("a", Matchers(list(matchers)), *range_ms)
     here, there = source.select(request), remote.select(request)
     total = len(here.labels)
     assert [there.labels[at] for at in range(len(there.labels))] == [here.labels[at] for at in range(total)]

@@ -15,7 +15,8 @@ from rondel.cluster.remotes import Remotes
 from rondel.cluster.storage import ClusterStorage
 from rondel.ring.ring import Ring
 from rondel.rpc.identity import Identity
-from tests.support.rpc import PlainDecoder, Served, Settled, serving
+from rondel.rpc.wire import WireDecoder
+from tests.support.rpc import Served, Settled, serving
 from tests.unit.rondel.ring.test_ring import fleet
 
 __all__ = ["Fleet", "running_fleet"]
@@ -59,7 +60,7 @@ async def running_fleet(
         }
         ring = Ring(tuple(replace(one, address=served[one.id].endpoint) for one in ring.instances))
         suspects = Suspects(settings.suspect_s)
-        remotes = Remotes(CLUSTER, PlainDecoder(), None, timeout_s=timeout_s, on_failure=suspects.add)
+        remotes = Remotes(CLUSTER, WireDecoder(), None, timeout_s=timeout_s, on_failure=suspects.add)
         remotes.start()
         stack.push_async_callback(remotes.close)
         asker = Asker(lambda: made.ring, remotes.to, settings, suspects, Metrics(registry))

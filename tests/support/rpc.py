@@ -1,4 +1,4 @@
-"""An ingester's server and its clients in one process, over loopback, with codecs in plain Python."""
+"""An ingester's server and its clients in one process, over loopback."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from rondel.errors import Corruption, Unavailable
-from rondel.model.frame import ExemplarFrame, SeriesFrame
-from rondel.model.histogram import Histograms
+from rondel.errors import Unavailable
+from rondel.model.frame import ExemplarFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import EmptySelection
 from rondel.model.write import PushResult, Written
@@ -25,6 +22,7 @@ from rondel.rpc.meter import Meter
 from rondel.rpc.push import PushLimits, PushStream
 from rondel.rpc.remote import Remote
 from rondel.rpc.server import Server, ServerConfig
+from rondel.rpc.wire import WireDecoder, WireEncoder
 from rondel.storage import PATIENT, MetricMetadata, Select, Selection, Watch
 from tests.support.memory_storage import MemoryStorage
 
@@ -32,15 +30,12 @@ __all__ = [
     "IDENTITY",
     "LOOPBACK",
     "MemorySource",
-    "PlainDecoder",
-    "PlainEncoder",
     "Pushes",
     "RemoteStorage",
     "Served",
     "Settled",
     "channel_to",
     "eventually",
-    "matching",
     "pushing",
     "reading",
     "running",
@@ -51,84 +46,6 @@ __all__ = [
 IDENTITY = Identity("test", "ingester-0")
 LOOPBACK = ServerConfig(listen="127.0.0.1:0", drain_s=0.2)
 _IMPATIENT = PushLimits(pause_s_max=0.2)
-
-_spelled: dict[int, tuple[Matchers, list[tuple[str, str, str]]]] = {}
-
-
-def matching(*matchers: tuple[str, str, str]) -> Matchers:
-    """Matchers that `Codec` can spell."""
-    made = Matchers(list(matchers))
-    _spelled[id(made)] = (made, list(matchers))
-    return made
-
-
-class PlainEncoder:
-    """Implements `rondel.rpc.codec.Encoder`."""
-
-    def labels(self, labels: LabelSets) -> bytes:
-        return msgspec.msgpack.encode([labels[at] for at in range(len(labels))])
-
-    def frame(self, frame: SeriesFrame) -> bytes:
-        return msgspec.msgpack.encode([_packed(one) for one in frame.arrays()[:4]] + [_histograms(frame)])
-
-    def exemplars(self, frame: ExemplarFrame) -> bytes:
-        labels = [self.labels(frame.labels), self.labels(frame.exemplar_labels)]
-        return msgspec.msgpack.encode(
-            [*labels, *map(_packed, (frame.offsets, frame.timestamps_ms, frame.values))]
-        )
-
-
-class PlainDecoder:
-    """Implements `rondel.rpc.codec.Decoder`."""
-
-    def matchers(self, matchers: Matchers) -> list[tuple[str, str, str]]:
-        return _spelled[id(matchers)][1]
-
-    def labels(self, data: bytes) -> LabelSets:
-        return LabelSets.from_dicts(_unpacked(data))
-
-    def frame(self, labels: LabelSets, data: bytes) -> SeriesFrame:
-        offsets, times_ms, values, starts_ms, histograms = _unpacked(data)
-        own = None
-        if histograms is not None:
-            *columns, cells = histograms
-            own = (*map(_ints, columns), Histograms.from_dicts([_whole(one) for one in cells]))
-        arrays = (_ints(offsets), _ints(times_ms), np.frombuffer(values), _ints(starts_ms), own)
-        return SeriesFrame.of(labels, arrays)  # type: ignore[arg-type]  # offsets are never None
-
-    def exemplars(self, data: bytes) -> ExemplarFrame:
-        series, labels, offsets, times_ms, values = _unpacked(data)
-        columns = (np.frombuffer(offsets, np.int64), np.frombuffer(times_ms, np.int64), np.frombuffer(values))
-        return ExemplarFrame(self.labels(series), *columns, self.labels(labels))
-
-
-def _unpacked(data: bytes) -> Any:
-    try:
-        return msgspec.msgpack.decode(data, strict=False)
-    except msgspec.MsgspecError as error:
-        raise Corruption(f"an answer that is none: {error}") from error
-
-
-def _packed(array: NDArray[Any] | None) -> bytes | None:
-    return None if array is None else array.tobytes()
-
-
-def _ints(data: bytes | None) -> NDArray[np.int64] | None:
-    return None if data is None else np.frombuffer(data, np.int64)
-
-
-def _histograms(frame: SeriesFrame) -> list[Any] | None:
-    own = frame.histograms
-    if own is None:
-        return None
-    cells = [own.values[at] for at in range(len(own.values))]
-    return [*map(_packed, (own.offsets, own.timestamps_ms, own.starts_ms)), cells]
-
-
-def _whole(cells: dict[str, Any]) -> dict[str, Any]:
-    """MessagePack's keys are what they were, but for those of the buckets."""
-    buckets = {side: {int(at): n for at, n in cells[side].items()} for side in ("positive", "negative")}
-    return {**cells, **buckets}
 
 
 def written(samples: int) -> PushAnswer:
@@ -221,7 +138,7 @@ async def serving(
         handler,
         MemorySource() if source is None else source,
         standings or Settled(),
-        PlainEncoder(),
+        WireEncoder(),
         lambda method, error: bugs.append(error),
         config,
         meter,
@@ -299,7 +216,7 @@ async def reading(
 ) -> AsyncIterator[RemoteStorage]:
     async with channel_to(endpoint, tls) as channel:
         loop = asyncio.get_running_loop()
-        yield RemoteStorage(Remote(channel, meant, PlainDecoder(), loop, timeout_s=timeout_s))
+        yield RemoteStorage(Remote(channel, meant, WireDecoder(), loop, timeout_s=timeout_s))
 
 
 @asynccontextmanager

@@ -39,20 +39,26 @@ impl LayoutTable {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for layout in &self.layouts {
-            out.push(layout.schema as u8);
-            out.extend_from_slice(&layout.zero_threshold.to_bits().to_le_bytes());
-            put_varint(&mut out, layout.bounds.len() as u64);
-            for bound in &layout.bounds {
-                out.extend_from_slice(&bound.to_bits().to_le_bytes());
-            }
-            put_spans(&mut out, &layout.positive);
-            put_spans(&mut out, &layout.negative);
+            put(&mut out, layout);
         }
         out
     }
 }
 
-fn size_of_layout(layout: &Layout) -> usize {
+/// Appends a layout.
+pub fn put(out: &mut Vec<u8>, layout: &Layout) {
+    out.push(layout.schema as u8);
+    out.extend_from_slice(&layout.zero_threshold.to_bits().to_le_bytes());
+    put_varint(out, layout.bounds.len() as u64);
+    for bound in &layout.bounds {
+        out.extend_from_slice(&bound.to_bits().to_le_bytes());
+    }
+    put_spans(out, &layout.positive);
+    put_spans(out, &layout.negative);
+}
+
+/// Buckets and bounds of a layout.
+pub fn size_of_layout(layout: &Layout) -> usize {
     layout.bounds.len() + layout.positive.len() + layout.negative.len()
 }
 
@@ -74,25 +80,29 @@ pub fn decode(raw: &[u8], at: u64) -> Result<Vec<Arc<Layout>>> {
     let mut left = BUCKETS_MAX;
     let mut layouts = Vec::new();
     while cursor.remaining() > 0 {
-        let schema = cursor.u8()? as i8;
-        let zero_threshold = f64::from_bits(cursor.u64()?);
-        let bounds = cursor.bounded(cursor.remaining() / 8, "bounds of a layout")?;
-        let bounds = (0..bounds)
-            .map(|_| cursor.u64().map(f64::from_bits))
-            .collect::<Result<Vec<_>>>()?;
-        let layout = Layout {
-            schema,
-            zero_threshold,
-            bounds,
-            positive: take_spans(&mut cursor, &mut left)?,
-            negative: take_spans(&mut cursor, &mut left)?,
-        };
-        let checked = layout
-            .checked()
-            .map_err(|cause| Error::corrupt(cause.to_string(), at))?;
-        layouts.push(Arc::new(checked));
+        layouts.push(Arc::new(take(&mut cursor, &mut left, at)?));
     }
     Ok(layouts)
+}
+
+/// Reads one layout with at most `left` buckets, which it takes off; `at` is for messages.
+pub fn take(cursor: &mut Cursor<'_>, left: &mut usize, at: u64) -> Result<Layout> {
+    let schema = cursor.u8()? as i8;
+    let zero_threshold = f64::from_bits(cursor.u64()?);
+    let bounds = cursor.bounded(cursor.remaining() / 8, "bounds of a layout")?;
+    let bounds = (0..bounds)
+        .map(|_| cursor.u64().map(f64::from_bits))
+        .collect::<Result<Vec<_>>>()?;
+    let layout = Layout {
+        schema,
+        zero_threshold,
+        bounds,
+        positive: take_spans(cursor, left)?,
+        negative: take_spans(cursor, left)?,
+    };
+    layout
+        .checked()
+        .map_err(|cause| Error::corrupt(cause.to_string(), at))
 }
 
 fn take_spans(cursor: &mut Cursor<'_>, left: &mut usize) -> Result<Vec<i32>> {

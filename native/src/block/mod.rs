@@ -3,20 +3,20 @@
 //! Pure: bytes in, bytes out. Python owns the files and decides what to read; every byte that comes
 //! back is checked here before anything is allocated for it.
 
-mod bytes;
+pub mod bytes;
 mod columns;
-mod encoder;
+pub mod encoder;
 mod exemplar_plan;
-mod exemplars;
+pub mod exemplars;
 mod floats;
 mod histograms;
 mod index;
 mod ints;
 mod join;
-mod layouts;
+pub mod layouts;
 mod merge;
 mod merge_histograms;
-mod page;
+pub mod page;
 mod plan;
 mod postings;
 mod reader;

@@ -141,7 +141,7 @@ fn load(bytes: &[u8], at: &mut usize, size: usize) -> Result<u64> {
 }
 
 #[cold]
-fn odd(at: usize) -> Error {
+pub fn odd(at: usize) -> Error {
     Error::corrupt("cells of a histogram are cut short or damaged", at as u64)
 }
 

@@ -217,6 +217,26 @@ impl Head {
         Ok(whole.then(|| frame.into_python(py)))
     }
 
+    /// The same for another process, in bytes: chunks as they are stored (`docs/format/select.md`).
+    fn encoded<'py>(
+        &self,
+        py: Python<'py>,
+        refs: PyReadonlyArray1<'py, i64>,
+        mint_ms: i64,
+        maxt_ms: i64,
+        pin: &Bound<'py, Pin>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let refs = refs.as_slice()?;
+        let window = Window {
+            mint_ms,
+            maxt_ms,
+            arena: None,
+        };
+        let sealed = py.detach(|| gather::copy(&self.shared, refs, &window))?;
+        let whole = pin.get().epoch >= self.shared.epochs().released;
+        whole.then(|| sealed.into_python(py)).transpose()
+    }
+
     /// `(labels, exemplars)` of the series that match any of the sets and have exemplars in the range.
     fn exemplars<'py>(
         &self,

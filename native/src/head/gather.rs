@@ -1,9 +1,13 @@
 //! Reads of many series: the lock is held for a few at a time, and two threads share a long one.
 
+use crate::error::Result;
+use crate::head::copy::Copier;
 use crate::head::read::{Columns, Window};
 use crate::head::series::Series;
 use crate::head::shared::Shared;
 use crate::head::store::Store;
+use crate::rpc::seal::Sealed;
+use crate::rpc::writer::Kinds;
 
 /// Series decoded under one hold of the lock, so that a long read does not hold up appends.
 const SERIES_A_LOCK: usize = 256;
@@ -49,6 +53,22 @@ pub fn read(shared: &Shared, refs: &[i64], window: &Window) -> Columns {
         }
         columns
     })
+}
+
+/// The same samples for another process, not decoded.
+pub fn copy(shared: &Shared, refs: &[i64], window: &Window) -> Result<Sealed<2>> {
+    let mut copier = Copier::default();
+    for part in refs.chunks(SERIES_A_LOCK) {
+        let store = shared.read();
+        for &found in part {
+            match series_of(&store, found) {
+                Some(series) => copier.copy(&store, series, window),
+                None => copier.copy_nothing(),
+            }
+        }
+    }
+    let (mint_ms, maxt_ms) = (window.mint_ms, window.maxt_ms);
+    copier.writer.finish(mint_ms, maxt_ms, Kinds::default())
 }
 
 /// At most so many float samples and histograms are in the window.

@@ -18,17 +18,17 @@ const HAS_CELLS: u8 = 1 << 4;
 
 /// The bytes of a chunk, and what is needed to go on.
 #[derive(Debug, Default)]
-struct Writer {
-    bytes: Vec<u8>,
-    min_ms: i64,
-    last_ms: i64,
+pub struct Writer {
+    pub bytes: Vec<u8>,
+    pub min_ms: i64,
+    pub last_ms: i64,
     delta: i32,
-    count: u16,
+    pub count: u16,
 }
 
 impl Writer {
     /// Begins a chunk, of one range.
-    fn start(&mut self, time_ms: i64, hint: Hint, cells: &[f64]) {
+    pub fn start(&mut self, time_ms: i64, hint: Hint, cells: &[f64]) {
         self.bytes.clear();
         self.min_ms = time_ms;
         self.last_ms = time_ms;
@@ -37,7 +37,11 @@ impl Writer {
         self.put(time_ms, hint, &vec![0.0; cells.len()], cells);
     }
 
-    fn put(&mut self, time_ms: i64, hint: Hint, before: &[f64], cells: &[f64]) {
+    pub fn is_full(&self) -> bool {
+        self.count as usize == SAMPLES_MAX || self.bytes.len() >= CHUNK_BYTES
+    }
+
+    pub fn put(&mut self, time_ms: i64, hint: Hint, before: &[f64], cells: &[f64]) {
         let delta = time_ms.wrapping_sub(self.last_ms) as i32;
         let dod = delta.wrapping_sub(self.delta);
         self.last_ms = time_ms;
@@ -60,22 +64,22 @@ fn is_equal(left: &[f64], right: &[f64]) -> bool {
     pairs.all(|(left, right)| left.to_bits() == right.to_bits())
 }
 
-/// Gives each sample of a chunk to `take`: time, hint, cells.
+/// Gives each sample of a chunk to `take`: time, hint, cells. Says how many bytes they were.
 pub fn decode(
     bytes: &[u8],
     count: usize,
     min_ms: i64,
     cells: &mut [f64],
     mut take: impl FnMut(i64, Hint, &[f64]),
-) -> Result<()> {
+) -> Result<usize> {
     cells.fill(0.0);
     let (mut time_ms, mut delta, mut at) = (min_ms, 0i32, 0);
     for _ in 0..count {
-        let code = bytes.get(at).copied().unwrap_or_default();
+        let code = *bytes.get(at).ok_or_else(|| cells::odd(at))?;
         at += 1;
         let size = TIME_BYTES[(code & 3) as usize] as usize;
         let mut word = [0; 4];
-        word[..size].copy_from_slice(bytes.get(at..at + size).unwrap_or(&[0; 4][..size]));
+        word[..size].copy_from_slice(bytes.get(at..at + size).ok_or_else(|| cells::odd(at))?);
         at += size;
         let unused = 32 - 8 * size as u32;
         if size > 0 {
@@ -87,7 +91,7 @@ pub fn decode(
         }
         take(time_ms, Hint::of(code >> 2 & 3).unwrap_or_default(), cells);
     }
-    Ok(())
+    Ok(at)
 }
 
 /// A closed chunk.
@@ -182,9 +186,7 @@ impl HistogramTrack {
 
     fn is_full(&self, value: View<'_>) -> bool {
         let last = self.last.as_ref().map(Histogram::view);
-        self.open.count as usize == SAMPLES_MAX
-            || self.open.bytes.len() >= CHUNK_BYTES
-            || !last.is_some_and(|last| last.is_laid_out_as(&value))
+        self.open.is_full() || !last.is_some_and(|last| last.is_laid_out_as(&value))
     }
 
     /// A histogram to keep, with a layout that is here already, if one is equal.

@@ -11,26 +11,28 @@
 //! | `ownership` | which series a ring gives us |
 //! | `check` | what of a batch is accepted |
 //! | `read`, `read_histograms`, `gather`, `lookup` | samples and labels for queries |
+//! | `copy` | samples for queries of other processes, as they are stored |
 //! | `record`, `segment` | WAL payloads and their framing |
 //! | `door`, `shared`, `wal` | what Python sees |
 
 mod blocks;
 pub mod cells;
 mod check;
+mod copy;
 mod door;
 mod exemplars;
 mod gather;
-mod histograms;
+pub mod histograms;
 mod index;
 mod lookup;
 mod ownership;
-mod read;
+pub mod read;
 mod read_histograms;
 mod record;
 mod segment;
 mod series;
 mod shared;
-mod step;
+pub mod step;
 mod store;
 mod track;
 mod wal;

@@ -1,11 +1,12 @@
 //! Samples of many series as flat arrays: merged, one value a timestamp, ascending.
 
 use crate::frame::Frame;
+use crate::head::blocks::Arenas;
 use crate::head::read_histograms::HistogramColumns;
 use crate::head::series::{Extras, Series, larger_start};
 use crate::head::step::{self, Decoded, SCRATCH_BYTES, Scratch};
 use crate::head::store::Store;
-use crate::head::track::{Chunk, Pick, Track};
+use crate::head::track::{Chunk, Open, Pick, Track};
 
 /// Which samples of a series are wanted; both ends included.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +114,12 @@ impl Columns {
     }
 }
 
+/// Whether each time is later than the one before; without a branch for each, so that several are compared at once.
+pub fn ascends(times: &[i64]) -> bool {
+    let pairs = times.windows(2);
+    pairs.fold(true, |all, pair| all & (pair[0] < pair[1]))
+}
+
 /// `counts` as positions: where each series starts, and the end.
 pub fn offsets(counts: &[u32]) -> Vec<i64> {
     let mut offsets = Vec::with_capacity(counts.len() + 1);
@@ -126,10 +133,14 @@ pub fn offsets(counts: &[u32]) -> Vec<i64> {
 }
 
 impl Words {
-    /// Reads the starts of one series, and nothing else.
-    pub fn replace(&mut self, store: &Store, starts: &Track, window: &Window) {
+    pub fn clear(&mut self) {
         self.times.clear();
         self.values.clear();
+    }
+
+    /// Reads the starts of one series, and nothing else.
+    pub fn replace(&mut self, store: &Store, starts: &Track, window: &Window) {
+        self.clear();
         self.read(store, starts, window, larger_start);
     }
 
@@ -147,25 +158,29 @@ impl Words {
         }
     }
 
-    fn read(&mut self, store: &Store, track: &Track, window: &Window, pick: Pick) {
+    pub fn read(&mut self, store: &Store, track: &Track, window: &Window, pick: Pick) {
         if has_late(track, window) {
             self.read_merged(store, track, window, pick);
             return;
         }
         for chunk in track.closed.iter().filter(|chunk| window.wants(chunk)) {
-            self.decode_closed(store, chunk, window);
+            self.decode_closed(&store.arenas, chunk, window);
         }
         self.decode_open(store, track, window);
     }
 
-    fn decode_closed(&mut self, store: &Store, chunk: &Chunk, window: &Window) {
-        store
-            .arenas
-            .gather(chunk.arena, chunk.place, &mut self.scratch);
+    /// The bytes of an open chunk.
+    pub fn gathered(&mut self, store: &Store, open: &Open) -> &[u8] {
+        let size = store.blocks.gather(&open.chain, &mut self.scratch);
+        &self.scratch[..size]
+    }
+
+    pub fn decode_closed(&mut self, arenas: &Arenas, chunk: &Chunk, window: &Window) {
+        arenas.gather(chunk.arena, chunk.place, &mut self.scratch);
         self.decode(chunk.count, chunk.min_ms, chunk.max_ms, window);
     }
 
-    fn decode_open(&mut self, store: &Store, track: &Track, window: &Window) {
+    pub fn decode_open(&mut self, store: &Store, track: &Track, window: &Window) {
         let open = &track.open;
         let state = &open.state;
         let wanted = state.count > 0
@@ -177,9 +192,35 @@ impl Words {
         }
     }
 
+    /// Takes what lies inside the window of a chunk from outside, and returns the time of its last sample; None
+    /// where the bytes are no chunk of so many samples, ascending in time.
+    pub fn take(
+        &mut self,
+        bytes: &[u8],
+        count: usize,
+        first_ms: i64,
+        window: &Window,
+    ) -> Option<i64> {
+        self.scratch.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let (times, _, size) = self.decoded.decode(&self.scratch, count, first_ms);
+        if size != bytes.len() || !ascends(times) {
+            return None;
+        }
+        let last_ms = *times.last()?;
+        self.keep(count, first_ms, last_ms, window);
+        Some(last_ms)
+    }
+
     /// Decodes the chunk in `scratch` and takes what lies inside the window.
     fn decode(&mut self, count: u16, min_ms: i64, max_ms: i64, window: &Window) {
-        let (times, values) = self.decoded.decode(&self.scratch, count as usize, min_ms);
+        self.decoded.decode(&self.scratch, count as usize, min_ms);
+        self.keep(count as usize, min_ms, max_ms, window);
+    }
+
+    /// Takes what lies inside the window of the `count` samples that were decoded last.
+    #[inline]
+    fn keep(&mut self, count: usize, min_ms: i64, max_ms: i64, window: &Window) {
+        let (times, values) = self.decoded.samples(count);
         let mut inside = 0..times.len();
         if max_ms > window.maxt_ms {
             inside.end = times.partition_point(|&time| time <= window.maxt_ms);
@@ -195,7 +236,7 @@ impl Words {
     fn read_merged(&mut self, store: &Store, track: &Track, window: &Window, pick: Pick) {
         let base = self.times.len();
         for chunk in track.closed.iter().filter(|chunk| window.wants(chunk)) {
-            self.decode_closed(store, chunk, window);
+            self.decode_closed(&store.arenas, chunk, window);
         }
         self.decode_open(store, track, window);
         let times = self.times.drain(base..);
@@ -239,13 +280,13 @@ impl Window {
         min_ms <= self.maxt_ms && max_ms >= self.mint_ms
     }
 
-    fn wants(&self, chunk: &Chunk) -> bool {
+    pub fn wants(&self, chunk: &Chunk) -> bool {
         self.arena.is_none_or(|arena| arena == chunk.arena)
             && self.overlaps(chunk.min_ms, chunk.max_ms)
     }
 }
 
-fn has_late(track: &Track, window: &Window) -> bool {
+pub fn has_late(track: &Track, window: &Window) -> bool {
     let waiting = window.arena.is_none()
         && track.late.as_deref().is_some_and(|late| {
             let (first, last) = (late.first(), late.last());

@@ -12,10 +12,10 @@ use crate::histogram::{Hint, Histogram, Histograms, View, rank};
 #[derive(Debug, Default)]
 pub struct HistogramColumns {
     counts: Vec<u32>,
-    times: Vec<i64>,
+    pub times: Vec<i64>,
     /// As long as the histograms up to the last series that has any, or empty.
     starts: Vec<i64>,
-    values: Histograms,
+    pub values: Histograms,
     cells: Vec<f64>,
 }
 
@@ -60,7 +60,7 @@ impl HistogramColumns {
         }
     }
 
-    fn read_chunk(&mut self, chunk: &Encoded<'_>, window: &Window) {
+    pub fn read_chunk(&mut self, chunk: &Encoded<'_>, window: &Window) {
         let (times, values) = (&mut self.times, &mut self.values);
         let layout = chunk.layout;
         each_sample(chunk, &mut self.cells, |time_ms, hint, cells| {
@@ -76,7 +76,7 @@ impl HistogramColumns {
     }
 
     /// The slow way, for series with out-of-order samples in the window.
-    fn read_merged(&mut self, store: &Store, track: &HistogramTrack, window: &Window) {
+    pub fn read_merged(&mut self, store: &Store, track: &HistogramTrack, window: &Window) {
         let mut found = collect(store, track, window, &mut self.cells);
         // Stable, with those in order first: of equal ones they stay, since they know more.
         found.sort_by_key(|one| (one.time_ms, one.number.is_none()));
@@ -185,7 +185,7 @@ fn each_sample(chunk: &Encoded<'_>, cells: &mut Vec<f64>, take: impl FnMut(i64, 
     debug_assert!(whole.is_ok());
 }
 
-fn has_late(store: &Store, track: &HistogramTrack, window: &Window) -> bool {
+pub fn has_late(store: &Store, track: &HistogramTrack, window: &Window) -> bool {
     let waiting = window.arena.is_none()
         && track
             .late_times()

@@ -232,11 +232,24 @@ impl Default for Decoded {
 }
 
 impl Decoded {
-    /// Decodes the `count` samples of a chunk whose bytes are at the start of `scratch`.
+    /// The first `count` samples of the chunk that was decoded last.
+    #[inline]
+    pub fn samples(&self, count: usize) -> (&[i64], &[f64]) {
+        let count = count.min(SAMPLES_MAX);
+        (&self.times[..count], &self.values[..count])
+    }
+
+    /// Decodes the `count` samples of a chunk whose bytes are at the start of `scratch`; says how many
+    /// bytes that were. Bytes that are no chunk give some samples, or a size that it does not have.
     ///
     /// A lone repeat takes the way of a change by nothing: where values come at random, the choice
     /// between the two would be a guess for the processor, and every wrong one costs more than a step.
-    pub fn decode(&mut self, scratch: &Scratch, count: usize, first_ms: i64) -> (&[i64], &[f64]) {
+    pub fn decode(
+        &mut self,
+        scratch: &Scratch,
+        count: usize,
+        first_ms: i64,
+    ) -> (&[i64], &[f64], usize) {
         let count = count.min(SAMPLES_MAX);
         let times = &mut self.times[..count];
         let values = &mut self.values[..count];
@@ -280,7 +293,7 @@ impl Decoded {
             values[index] = f64::from_bits(bits);
             index += 1;
         }
-        (times, values)
+        (times, values, at)
     }
 }
 
@@ -301,15 +314,20 @@ pub fn pick(left: u64, right: u64) -> u64 {
 }
 
 /// Encodes at most `SAMPLES_MAX` ascending samples of one range at once.
-pub fn encode(samples: &[(i64, u64)], out: &mut Vec<u8>) {
-    let Some(&(first_ms, first_bits)) = samples.first() else {
+pub fn encode(mut samples: impl Iterator<Item = (i64, u64)>, out: &mut Vec<u8>) {
+    let Some((first_ms, first_bits)) = samples.next() else {
         return;
     };
     let mut state = State::start(first_ms, first_bits);
     out.extend_from_slice(&first_bits.to_le_bytes());
-    for &(time_ms, bits) in &samples[1..] {
+    for (time_ms, bits) in samples {
         match state.step(time_ms, bits) {
-            Step::Append(bytes, size) => out.extend_from_slice(&bytes[..size]),
+            Step::Append(bytes, size) => {
+                // A copy of known length is two instructions.
+                let end = out.len() + size;
+                out.extend_from_slice(&bytes);
+                out.truncate(end);
+            }
             Step::Replace(byte) => {
                 if let Some(last) = out.last_mut() {
                     *last = byte;
@@ -325,11 +343,12 @@ mod tests {
 
     fn round_trip(samples: &[(i64, u64)]) {
         let mut bytes = Vec::new();
-        encode(samples, &mut bytes);
+        encode(samples.iter().copied(), &mut bytes);
         let mut scratch = [0xa5; SCRATCH_BYTES];
         scratch[..bytes.len()].copy_from_slice(&bytes);
         let mut decoded = Decoded::default();
-        let (times, values) = decoded.decode(&scratch, samples.len(), samples[0].0);
+        let (times, values, size) = decoded.decode(&scratch, samples.len(), samples[0].0);
+        assert_eq!(size, bytes.len());
         let bits = values.iter().map(|value| value.to_bits());
         let back: Vec<(i64, u64)> = times.iter().copied().zip(bits).collect();
         assert_eq!(back, samples);
@@ -361,7 +380,7 @@ mod tests {
     fn a_constant_series_costs_a_byte_for_many_samples() {
         let samples: Vec<(i64, u64)> = (0..SAMPLES_MAX as i64).map(|i| (i * 15_000, 9)).collect();
         let mut bytes = Vec::new();
-        encode(&samples, &mut bytes);
+        encode(samples.iter().copied(), &mut bytes);
         assert!(bytes.len() < 16, "{}", bytes.len());
         round_trip(&samples);
     }

@@ -163,7 +163,7 @@ impl Track {
                 continue;
             }
             bytes.clear();
-            step::encode(samples, &mut bytes);
+            step::encode(samples.iter().copied(), &mut bytes);
             let arena = room.arenas.open(range);
             let place = room.arenas.push(arena, &bytes);
             self.closed.push(Chunk {

@@ -12,12 +12,12 @@ import pytest
 
 from rondel.errors import Unavailable
 from rondel.model.frame import ExemplarFrame
-from rondel.model.labels import LabelSets
+from rondel.model.labels import LabelSets, Matchers
 from rondel.promql.control import Control
 from rondel.ring.ring import Ring
 from rondel.storage import Costs, MetricMetadata, Select, Selection
 from tests.support.fleets import running_fleet
-from tests.support.rpc import MemorySource, eventually, matching
+from tests.support.rpc import MemorySource, eventually
 from tests.unit.rondel.rpc.test_remote import EVER, EVERY, Slow, every, filled, in_thread, values
 
 
@@ -57,7 +57,7 @@ async def test_look_ups_are_those_of_all() -> None:
         for one in fleet.standings.values():
             one.names = ["a", "b"]
         storage = fleet.storage
-        sets = [matching(*EVERY)]
+        sets = [Matchers(list(EVERY))]
         assert len(await in_thread(lambda: storage.series("a", sets, *EVER))) == 3
         assert await in_thread(lambda: storage.label_names("a", [], *EVER)) == ["__name__", "n"]
         assert await in_thread(lambda: storage.label_values("a", "n", [], *EVER)) == ["0", "1", "2"]
@@ -68,7 +68,7 @@ async def test_look_ups_are_those_of_all() -> None:
 
 LOOKS: dict[str, Callable[[Any], Any]] = {
     "select": lambda storage: storage.select(every()),
-    "series": lambda storage: storage.series("a", [matching(*EVERY)], *EVER),
+    "series": lambda storage: storage.series("a", [Matchers(list(EVERY))], *EVER),
     "label_names": lambda storage: storage.label_names("a", [], *EVER),
     "label_values": lambda storage: storage.label_values("a", "n", [], *EVER),
     "exemplars": lambda storage: storage.exemplars("a", [], *EVER),
@@ -151,7 +151,7 @@ async def test_costs_name_every_ingester() -> None:
     ]
     for cost in costs.by_source.values():
         assert (cost.series, cost.samples) == (10, 50)
-        assert cost.fetched_bytes > 50 * 16
+        assert 10 * 8 < cost.fetched_bytes < 50 * 16
         assert cost.select_s > 0
 
 
@@ -164,7 +164,7 @@ async def test_a_tenant_sees_only_what_its_own_select_asks_for() -> None:
             return super().select(request)
 
     async with running_fleet([Noting(), Noting(), Noting()]) as fleet:
-        request = Select("tenant-x", matching(("a", "=", "b")), 5, 10)
+        request = Select("tenant-x", Matchers([("a", "=", "b")]), 5, 10)
         await in_thread(lambda: fleet.storage.select(request))
         assert {(one.tenant, one.mint_ms, one.maxt_ms) for one in asked} == {("tenant-x", 5, 10)}
         await asyncio.sleep(0)

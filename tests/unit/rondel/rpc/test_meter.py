@@ -8,19 +8,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from rondel.errors import NotFound, RateLimited
+from rondel.model.labels import Matchers
 from rondel.rpc.answer import PushAnswer
 from rondel.rpc.meter import Meter
 from rondel.rpc.push import PushStream
 from rondel.rpc.remote import Remote
+from rondel.rpc.wire import WireDecoder
 from tests.support.rpc import (
     IDENTITY,
     MemorySource,
-    PlainDecoder,
     Pushes,
     RemoteStorage,
     channel_to,
     eventually,
-    matching,
     running,
     serving,
     written,
@@ -78,8 +78,8 @@ async def test_reads_are_counted_and_timed() -> None:
         serving(MemorySource(), meter=sides.server) as served,
         channel_to(served.endpoint, meter=sides.client) as channel,
     ):
-        storage = RemoteStorage(Remote(channel, IDENTITY, PlainDecoder(), asyncio.get_running_loop()))
-        await asyncio.to_thread(storage.label_names, "a", [matching(("job", "=", "x"))], 0, 9)
+        storage = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), asyncio.get_running_loop()))
+        await asyncio.to_thread(storage.label_names, "a", [Matchers([("job", "=", "x")])], 0, 9)
         await eventually(lambda: sides.both("calls_total", method="LabelNames", outcome="ok") == (1, 1))
         assert sides.both("call_duration_seconds_count", method="LabelNames") == (1, 1)
         assert sides.both("calls_open", method="LabelNames") == (0, 0)
@@ -95,7 +95,7 @@ async def test_an_error_of_a_read_is_counted_on_both_sides() -> None:
         serving(Empty(), meter=sides.server) as served,
         channel_to(served.endpoint, meter=sides.client) as channel,
     ):
-        storage = RemoteStorage(Remote(channel, IDENTITY, PlainDecoder(), asyncio.get_running_loop()))
+        storage = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), asyncio.get_running_loop()))
         with pytest.raises(NotFound):
             await asyncio.to_thread(storage.metadata, "a", None)
         await eventually(lambda: sides.both("calls_total", method="Metadata", outcome="NotFound") == (1, 1))
