@@ -43,15 +43,21 @@ class EtcdConfig:
     """How etcd is reached."""
 
     endpoints: tuple[str, ...] = ()
-    """host:port of the members"""
+    """`host:port` of its members."""
     username: str = ""
+    """Where etcd asks who we are."""
     password: str = ""
+    """Of that user."""
     tls: bool = False
+    """Whether calls are encrypted; a `ca_file` or `cert_file` says so, too."""
     ca_file: str = ""
+    """Who signed the certificates of etcd; empty for the authorities of this machine."""
     cert_file: str = ""
+    """Our certificate, where etcd asks for one."""
     key_file: str = ""
+    """Its key."""
     request_timeout_s: float = 3.0
-    """time that one member has for an answer"""
+    """How long one member may take to answer."""
 
     def __post_init__(self) -> None:
         if bool(self.username) != bool(self.password):

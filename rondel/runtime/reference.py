@@ -15,14 +15,16 @@ from typing import Any
 from rondel.runtime.config import Setting, settings, table_kind
 from rondel.runtime.units import duration_text, size_text
 
-__all__ = ["reference"]
+__all__ = ["names", "reference"]
 
 
-def reference(kind: type) -> str:
-    """Markdown: one table a section, in the order of declaration."""
+def reference(kind: type, *, without: frozenset[str] = frozenset()) -> str:
+    """Markdown: one table a section, in the order of declaration, but for settings in `without`."""
     lines: list[str] = []
     owner = None
     for setting, name in _rows(kind, ""):
+        if name in without:
+            continue
         if setting.owner is not owner:
             owner = setting.owner
             lines += ["", *_heading(setting, name), "", "| setting | default | meaning |", "|---|---|---|"]
@@ -31,6 +33,11 @@ def reference(kind: type) -> str:
             text = f"As `{name.partition('.NAME.')[2]}`."
         lines.append(f"| `{name}` | {_shown(setting)} | {_cell(text)} |")
     return "\n".join(lines).strip() + "\n"
+
+
+def names(kind: type) -> frozenset[str]:
+    """Of all settings, as `reference` writes them."""
+    return frozenset(name for _, name in _rows(kind, ""))
 
 
 def _rows(kind: type, prefix: str) -> Iterator[tuple[Setting, str]]:

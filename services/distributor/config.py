@@ -10,7 +10,7 @@ import msgspec
 from rondel.cluster.election import Settings as HaSettings
 from rondel.model.write import WriteLimits
 
-__all__ = ["Config", "Overrides"]
+__all__ = ["Config", "FanoutConfig", "Overrides"]
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -55,3 +55,22 @@ class Config:
     """Bodies from this size on are decoded in a thread; smaller ones take less time than the hand-over."""
     series_cache_entries: _Positive = 900_000
     """Series whose labels are not parsed again. Up to twice as many are kept, at 38 to 48 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class FanoutConfig:
+    """How batches go to the ingesters of a cluster."""
+
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """How long an ingester may take to answer; after it, it counts as one that did not."""
+    inflight_bytes_max: _Positive = 64 << 20
+    """Batches on their way to one ingester; what is above is refused at once, and that ingester counts as one
+    that did not answer."""
+    background_bytes_max: _Positive = 128 << 20
+    """Batches that a quorum has and that go on to the rest of their replicas; above it, the oldest are given
+    up."""
+    known_series_max: _Positive = 1_000_000
+    """Series of one ingester that go without labels, because it has them. Up to twice as many are kept, at
+    15 to 21 bytes each."""
+    ring_wait_s: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """How long a batch waits for a newer ring when ingesters say that ours is too old."""

@@ -37,6 +37,21 @@ _CONFIG = click.option(
 _HTTP_LISTEN = click.option(
     "--http-listen", metavar="HOST:PORT", help="Address of the HTTP server. [default: 127.0.0.1:9009]"
 )
+_DATA_DIR = click.option(
+    "--data-dir", metavar="DIR", help="Directory of what the process remembers. [default: data]"
+)
+_ETCD = click.option("--etcd", metavar="ENDPOINT[,ENDPOINT]", help="Members of etcd. Required.")
+_INSTANCE_ID = click.option(
+    "--instance-id", metavar="NAME", help="Name of this process. [default: the host's name]"
+)
+_ZONE = click.option("--zone", metavar="NAME", help="Failure domain of this process. [default: default]")
+_ADVERTISE = click.option(
+    "--advertise", metavar="HOST:PORT", help="Where others reach it, if that is not where it listens."
+)
+_WORKERS = click.option(
+    "--workers", type=int, metavar="N", help="Processes that share the HTTP port. [default: 1]"
+)
+_WORKER = click.option("--worker", type=int, hidden=True)
 _ALONE = "For roles in processes of their own; a standalone server has no use for it and says so."
 
 
@@ -91,6 +106,59 @@ def standalone(
                 file=sys.stderr,
             )
     sys.exit(run(Standalone(tree)))
+
+
+@app.command(short_help="Takes writes and hands them to the ingesters of a cluster.")
+@_CONFIG
+@_DATA_DIR
+@_HTTP_LISTEN
+@_ETCD
+@_INSTANCE_ID
+@_ZONE
+@_ADVERTISE
+@_WORKERS
+@_WORKER
+def distributor(
+    config: Path | None,
+    data_dir: str | None,
+    http_listen: str | None,
+    etcd: str | None,
+    instance_id: str | None,
+    zone: str | None,
+    advertise: str | None,
+    workers: int | None,
+    worker: int | None,
+) -> None:
+    """Takes writes over HTTP and hands each series to the ingesters of its replica set. Keeps no data."""
+    from rondel.runtime.process import run
+    from services.distributor.process import Config, DistributorProcess, Worker
+
+    options = {
+        "data_dir": data_dir,
+        "http.listen": http_listen,
+        "etcd.endpoints": etcd,
+        "instance_id": instance_id,
+        "cluster.zone": zone,
+        "advertise": advertise,
+        "workers": workers,
+    }
+    tree = settings.load(Config, file=config, options=options)
+    if worker is not None:
+        from rondel.runtime.supervised import Supervised
+
+        sys.exit(run(Supervised(DistributorProcess(tree, Worker(worker, tree.workers)))))
+    if tree.workers > 1:
+        from rondel.runtime.supervisor import Supervisor
+
+        sys.exit(run(Supervisor(tree.workers, tree.http.listen, _worker_command)))
+    sys.exit(run(DistributorProcess(tree)))
+
+
+def _worker_command(number: int, address: str) -> list[str]:
+    """This command once more, as one of its workers."""
+    program = "from services.standalone.cli import main; main()"
+    own = ["--http-listen", address, "--worker", str(number)]
+    return [sys.executable, "-c", program, *sys.argv[1:], *own]
 
 
 @app.command(short_help="Merges blocks and applies retention.")

@@ -1,12 +1,13 @@
 """Writes docs/metrics.md: `python -m services.standalone.metricspage docs/metrics.md`.
 
-Made from the registry of a server that is wired and never started, so that it cannot be wrong.
+Made from the registries of processes that are wired and never started, so that it cannot be wrong.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -14,7 +15,10 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Metric
 
 from rondel.cluster.asking import Metrics as ClusterReads
+from rondel.kv.etcd import EtcdConfig
 from rondel.rpc.meter import Meter
+from services.distributor.process import Config as DistributorConfig
+from services.distributor.process import DistributorProcess
 from services.standalone.config import Config
 from services.standalone.main import Standalone
 
@@ -30,7 +34,11 @@ stores its own every `self_scrape.interval_s`, as `job="rondel"`. The series of 
 """
 _SECTIONS: Final = {
     "rondel_http_": ("Requests", "All of HTTP, but for writes that the write path answers by itself."),
-    "rondel_distributor_": ("Writes", "Remote-write requests, from the socket to their acknowledgement."),
+    "rondel_distributor_": (
+        "Writes",
+        "Remote-write requests, from the socket to their acknowledgement. What speaks of pushes and of "
+        "ingesters is of a cluster only.",
+    ),
     "rondel_ingester_": ("Ingester", "Samples that the head took, and ranges that became blocks."),
     "rondel_wal_": ("Write-ahead log", "`commit_seconds` is what every acknowledgement waits for."),
     "rondel_head_": ("Head", "What is in memory, by tenant."),
@@ -54,15 +62,22 @@ _SECTIONS: Final = {
 def page() -> str:
     """The whole page."""
     with TemporaryDirectory() as directory:
-        registry = Standalone(Config(data_dir=directory, objstore="memory://")).registry
-    for side in ("client", "server"):
-        Meter(side, registry)
-    ClusterReads(registry)
-    lines: dict[str, list[str]] = {prefix: [] for prefix in _SECTIONS}
-    for family, labels in _families(registry):
+        registries = _registries(directory)
+    lines: dict[str, dict[str, str]] = {prefix: {} for prefix in _SECTIONS}
+    for family, labels in chain.from_iterable(map(_families, registries)):
         section = next(prefix for prefix in _SECTIONS if family.name.startswith(prefix))
-        lines[section].append(_line(family, labels))
-    return _HEAD + "".join(_section(prefix, lines[prefix]) for prefix in _SECTIONS)
+        lines[section].setdefault(family.name, _line(family, labels))
+    return _HEAD + "".join(_section(prefix, lines[prefix].values()) for prefix in _SECTIONS)
+
+
+def _registries(directory: str) -> list[CollectorRegistry]:
+    etcd = EtcdConfig(endpoints=("127.0.0.1:2379",))
+    distributor = DistributorProcess(DistributorConfig(data_dir=directory, etcd=etcd))
+    others = CollectorRegistry()
+    Meter("server", others)
+    ClusterReads(others)
+    standalone = Standalone(Config(data_dir=directory, objstore="memory://"))
+    return [standalone.registry, distributor.registry, others]
 
 
 def _families(registry: CollectorRegistry) -> Iterator[tuple[Metric, tuple[str, ...]]]:
@@ -72,7 +87,7 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[Metric, tuple[str, 
             yield family, getattr(collector, "_labelnames", ()) or getattr(family, "_labelnames", ())
 
 
-def _section(prefix: str, lines: list[str]) -> str:
+def _section(prefix: str, lines: Iterable[str]) -> str:
     title, text = _SECTIONS[prefix]
     return (
         "\n".join(

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from rondel.runtime.reference import reference
+from rondel.runtime.reference import names, reference
+from services.distributor.process import Config as DistributorConfig
 from services.standalone.config import Config
 
 __all__ = ["page"]
@@ -24,9 +25,18 @@ Durations may be written `90s` or `1h30m`, sizes `64MiB`; a bare number counts t
 """
 
 
+_ROLES: Final[dict[str, type]] = {"distributor": DistributorConfig}
+
+
 def page() -> str:
     """The whole page."""
-    return _HEAD + reference(Config)
+    return _HEAD + reference(Config) + "".join(map(_role, _ROLES))
+
+
+def _role(name: str) -> str:
+    """What a process of a cluster has that a standalone server has not."""
+    own = reference(_ROLES[name], without=names(Config))
+    return f"\n# `rondel {name}`\n\nWhat it has of the settings above, and:\n\n{own}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ def test_help_says_how_to_start_write_and_query() -> None:
         ("standalone", ["--config", "--data-dir", "--http-listen", "--objstore", "--instance-id"]),
         ("standalone", ["--grpc-listen", "--etcd", "--zone"]),
         ("compactor", ["--config", "--http-listen", "--objstore"]),
+        ("distributor", ["--config", "--data-dir", "--http-listen", "--etcd", "--instance-id", "--zone"]),
+        ("distributor", ["--advertise", "--workers"]),
     ],
 )
 def test_help_of_a_role_lists_its_options(role: str, options: list[str]) -> None:
@@ -44,6 +46,8 @@ def test_the_version_is_one_line() -> None:
         (["standalone", "--http-listen", "nowhere"], "http.listen: want host:port, not 'nowhere'"),
         (["standalone", "--objstore", "ftp://x/y"], "objstore: scheme 'ftp'"),
         (["compactor"], "objstore: name the object store"),
+        (["distributor"], "etcd.endpoints: name the members of etcd"),
+        (["distributor", "--etcd", "127.0.0.1:1", "--http-listen", "x"], "http.listen: want host:port"),
         (["standalone", "--config", "absent.yaml"], "absent.yaml: No such file or directory"),
     ],
 )

@@ -1,0 +1,298 @@
+"""A distributor as a process, over HTTP, with a real etcd and real ingesters behind their calls."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rondel.cluster.config import ClusterConfig
+from rondel.cluster.keys import Keys
+from rondel.kv.etcd import EtcdConfig, EtcdStore
+from rondel.kv.store import Guard, Put
+from rondel.model.tenant import ANONYMOUS
+from rondel.ring.instance import Instance, State, encode
+from rondel.ring.ring import Ring
+from rondel.rpc.answer import PushAnswer
+from rondel.rpc.identity import Identity
+from rondel.rpc.server import Server, ServerConfig
+from rondel.runtime import http
+from rondel.runtime.clock import SystemClock
+from services.distributor.process import Config, DistributorProcess
+from services.ingester.config import Config as IngesterConfig
+from services.ingester.config import HeadConfig
+from services.ingester.intake import ClusterIntake
+from services.ingester.push import Ingester
+from tests.support.etcd import EtcdCluster
+from tests.support.ingesters import make, samples_of
+from tests.support.process import free_port
+from tests.support.remote_write import HEADERS, body_of, write_request
+from tests.support.rpc import MemorySource, PlainEncoder, Settled, eventually
+
+pytestmark = pytest.mark.e2e
+
+NAMES = (f"cluster-{number}" for number in itertools.count())
+SERIES = [f"m{number}" for number in range(50)]
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
+    with EtcdCluster(tmp_path_factory.mktemp("etcd")) as cluster:
+        yield cluster
+
+
+@dataclass
+class Node:
+    """One ingester. Its process may be frozen, killed, and lose its disk."""
+
+    number: int
+    cluster: str
+    folder: Path
+    rings: list[Ring]
+    """what it knows of the ring: the last one"""
+    port: int = field(default_factory=free_port)
+    ingester: Ingester | None = None
+    server: Server | None = None
+    thawed: asyncio.Event = field(default_factory=asyncio.Event)
+    lives: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"i-{self.number}"
+
+    def entry(self, epoch: int) -> Instance:
+        address = f"127.0.0.1:{self.port}"
+        return Instance(self.id, f"z{self.number}", address, 0, State.ACTIVE, epoch=epoch)
+
+    async def push(self, tenant: str, batch: bytes, ring_revision: int) -> PushAnswer:
+        await self.thawed.wait()
+        assert self.ingester is not None
+        intake = ClusterIntake(self.ingester, self.id, lambda: self.rings[-1])
+        return await intake.push(tenant, batch, ring_revision)
+
+    async def start(self, config: IngesterConfig | None = None) -> None:
+        await self.begin(config)
+        self.server = Server(
+            Identity(self.cluster, self.id),
+            self,
+            MemorySource(),
+            Settled(),
+            PlainEncoder(),
+            lambda method, error: None,
+            ServerConfig(listen=f"127.0.0.1:{self.port}", drain_s=0),
+        )
+        await self.server.start()
+
+    async def begin(self, config: IngesterConfig | None = None) -> None:
+        """With an empty disk."""
+        self.thawed.set()
+        self.lives += 1
+        disk = self.folder / f"{self.id}-{self.lives}"
+        self.ingester = make(disk, config, clock=SystemClock(), instance_id=self.id)
+        await self.ingester.start()
+
+    async def kill(self) -> None:
+        if self.server is not None and self.ingester is not None:
+            server, self.server = self.server, None
+            await server.stop()
+            await self.ingester.stop()
+
+    def last(self) -> dict[str, float]:
+        """The newest value of each series."""
+        assert self.ingester is not None
+        return {name: points[-1][1] for name, points in samples_of(self.ingester, ANONYMOUS).items()}
+
+
+@dataclass
+class World:
+    nodes: list[Node]
+    process: DistributorProcess
+    store: EtcdStore
+    keys: Keys
+    client: httpx.AsyncClient
+    sent: int = 0
+
+    async def publish(self, epoch: int) -> None:
+        await publish(self.store, self.keys, [node.entry(epoch) for node in self.nodes])
+
+    async def write(self, *, age_ms: int = 0, names: list[str] = SERIES) -> httpx.Response:
+        """A sample of each series, whose value is new."""
+        self.sent += 1
+        time_ms = time.time_ns() // 1_000_000 - age_ms
+        series = [({"__name__": name, "job": "test"}, [(time_ms, float(self.sent))]) for name in names]
+        body = body_of(write_request(series))
+        return await self.client.post("/api/v1/write", content=body, headers=HEADERS)
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.process.registry.get_sample_value(f"rondel_distributor_{name}", labels) or 0.0
+
+    async def until_all_have_it(self) -> None:
+        wanted = dict.fromkeys(SERIES, float(self.sent))
+        await eventually(lambda: all(node.last() == wanted for node in self.nodes))
+
+
+async def publish(store: EtcdStore, keys: Keys, entries: list[Instance]) -> None:
+    for entry in entries:
+        key = keys.ingester(entry.id)
+        modified = {item.key: item.modified for item in (await store.snapshot(key)).items}
+        assert (await store.commit([Guard(key, modified.get(key, 0))], [Put(key, encode(entry))])).done
+
+
+@asynccontextmanager
+async def running(etcd: EtcdCluster, folder: Path, count: int = 3) -> AsyncIterator[World]:
+    cluster = ClusterConfig(name=next(NAMES), replication_factor=3, lease_s=5)
+    rings: list[Ring] = []
+    nodes = [Node(number, cluster.name, folder, rings) for number in range(count)]
+    rings.append(Ring(tuple(node.entry(1) for node in nodes), 3))
+    store, keys = EtcdStore(EtcdConfig(etcd.endpoints)), Keys(cluster.name)
+    await publish(store, keys, [node.entry(1) for node in nodes])
+    for node in nodes:
+        await node.start()
+    process = DistributorProcess(
+        Config(
+            data_dir=str(folder / "distributor"),
+            instance_id="d-0",
+            etcd=EtcdConfig(etcd.endpoints),
+            cluster=cluster,
+            http=http.Config(listen="127.0.0.1:0", drain_s=1),
+        )
+    )
+    try:
+        await process.start()
+        async with httpx.AsyncClient(base_url=f"http://{process.server.address}", timeout=30) as client:
+            yield World(nodes, process, store, keys, client)
+    finally:
+        await process.stop()
+        for node in nodes:
+            await node.kill()
+        await store.close()
+
+
+async def test_what_is_acknowledged_is_in_every_ingester_and_labels_go_once(
+    etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async with running(etcd, tmp_path) as world:
+        for _ in range(3):
+            assert (await world.write()).status_code == 204
+            await world.until_all_have_it()
+        assert [world.value("labelled_series_total", ingester=f"i-{at}") for at in range(3)] == [50] * 3
+        assert [world.value("known_series", ingester=f"i-{at}") for at in range(3)] == [50] * 3
+        ready, ring = await world.client.get("/-/ready"), await world.client.get("/ring")
+        assert (ready.status_code, ring.status_code) == (200, 200)
+        assert all(f"i-{at}" in ring.text for at in range(3))
+        metrics = (await world.client.get("/metrics")).text
+        assert 'rondel_distributor_sent_bytes_total{ingester="i-0"}' in metrics
+        assert "password" in (await world.client.get("/config")).text
+
+
+async def test_one_of_three_may_be_killed_and_two_may_not(etcd: EtcdCluster, tmp_path: Path) -> None:
+    async with running(etcd, tmp_path) as world:
+        assert (await world.write()).status_code == 204
+        await world.nodes[0].kill()
+        for _ in range(3):
+            assert (await world.write()).status_code == 204
+        await world.nodes[1].kill()
+        answer = await world.write()
+        assert answer.status_code == 503
+        assert 1 <= int(answer.headers["retry-after"]) <= 8
+        assert answer.text.startswith("fewer than 2 of 3 replicas have it: i-0: ")
+        assert "; i-1: " in answer.text
+        assert answer.text.endswith("(err-rondel-distributor-write-quorum)")
+        await world.nodes[1].start()
+
+        await eventually(lambda: world.value("ingester_up", ingester="i-1"))
+        assert (await world.write()).status_code == 204
+
+
+async def test_one_that_is_frozen_slows_nobody_and_gets_it_all_once_it_goes_on(
+    etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async with running(etcd, tmp_path) as world:
+        world.nodes[2].thawed.clear()
+        async with asyncio.timeout(5):  # Far less than an ingester may take to answer.
+            for _ in range(20):
+                assert (await world.write()).status_code == 204
+        assert world.value("background_bytes") > 0
+        assert world.value("ingester_inflight_bytes", ingester="i-2") > 0
+        world.nodes[2].thawed.set()
+        await world.until_all_have_it()
+        await eventually(lambda: world.value("background_bytes") == 0)
+
+
+async def test_one_that_has_lost_its_disk_gets_the_labels_again(etcd: EtcdCluster, tmp_path: Path) -> None:
+    async with running(etcd, tmp_path) as world:
+        assert (await world.write()).status_code == 204
+        await world.until_all_have_it()
+        old = world.nodes[1].ingester
+        await world.nodes[1].begin()  # Behind the same stream: the distributor has no reason to suspect it.
+        assert (await world.write()).status_code == 204
+        await world.until_all_have_it()
+        assert world.value("unknown_series_total", ingester="i-1") == 50
+        assert world.value("labelled_series_total", ingester="i-1") == 100
+        assert world.value("unknown_series_total", ingester="i-0") == 0
+        assert old is not None
+        await old.stop()
+
+
+async def test_400_is_the_word_of_a_quorum(etcd: EtcdCluster, tmp_path: Path) -> None:
+    async with running(etcd, tmp_path) as world:
+        assert (await world.write()).status_code == 204
+        answer = await world.write(age_ms=10 * 24 * 3_600_000)
+        assert answer.status_code == 400
+        assert "samples left out: 50 sample-timestamp-too-old; samples written: 0" in answer.text
+        old = world.nodes[0].ingester
+        limited = IngesterConfig(head=HeadConfig(max_global_series_per_user=10))
+        await world.nodes[0].begin(limited)
+        assert (await world.write()).status_code == 204
+        assert old is not None
+        await old.stop()
+
+
+async def test_a_batch_by_a_ring_that_is_too_old_waits_for_the_new_one(
+    etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async with running(etcd, tmp_path) as world:
+        assert (await world.write()).status_code == 204
+        rings = world.nodes[0].rings
+        rings.append(Ring(tuple(node.entry(2) for node in world.nodes), 3, fence=2))
+        writing = asyncio.ensure_future(world.write())
+        await asyncio.sleep(0.2)
+        assert not writing.done()
+        await world.publish(2)
+        assert (await writing).status_code == 204
+        assert world.value("rerouted_pushes_total") == 1
+        rings.append(replace(rings[-1], fence=3))
+        answer = await world.write()
+        assert answer.status_code == 503
+        assert "the ring has moved on: routed by epoch 2" in answer.text
+
+
+async def test_a_ring_without_a_write_quorum_is_not_ready(etcd: EtcdCluster, tmp_path: Path) -> None:
+    async with running(etcd, tmp_path, count=1) as world:
+        ready = await world.client.get("/-/ready")
+        assert ready.status_code == 503
+        assert "ring: the ring has 1 ingesters that take writes" in ready.text
+        answer = await world.write()
+        assert (answer.status_code, "(err-rondel-distributor-ring-too-small)" in answer.text) == (503, True)
+        assert (await world.client.get("/ring")).status_code == 200
+
+
+async def test_writes_go_on_while_etcd_is_away_and_a_distributor_starts_without_it(tmp_path: Path) -> None:
+    with EtcdCluster(tmp_path / "etcd") as own:
+        async with running(own, tmp_path) as world:
+            assert (await world.write()).status_code == 204
+            own.close()
+            for _ in range(3):
+                assert (await world.write()).status_code == 204
+            second = DistributorProcess(replace(world.process.config, instance_id="d-1"))
+            await second.start()
+            async with httpx.AsyncClient(base_url=f"http://{second.server.address}") as client:
+                assert (await client.get("/-/ready")).status_code == 200
+            await second.stop()
