@@ -36,8 +36,6 @@ class GrpcConfig:
 
     listen: str = "127.0.0.1:9095"
     """Host and port to listen on; port 0 takes a free one, an empty host all addresses."""
-    advertise: str = ""
-    """`host:port` under which other processes reach us; empty where that is `listen`."""
     calls_max: _Positive = 1_024
     """Calls at once; a select is one for as long as it is read."""
     read_threads: _Positive = 8
@@ -48,18 +46,6 @@ class GrpcConfig:
     """Of pushes of one distributor that are worked on; more wait in the connection."""
     drain_s: _Seconds = 10.0
     """How long calls may go on after a stop was asked for."""
-
-    def address(self, port: int) -> str:
-        """What others are told, where we listen on that port. Raises ConfigError."""
-        if self.advertise:
-            return self.advertise
-        host, _ = listen_address(self.listen)
-        if host in _EVERYWHERE:
-            raise ConfigError(
-                f"grpc.listen is {self.listen!r}, every address of this machine: "
-                "say with --advertise HOST:PORT which one others reach"
-            )
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +96,8 @@ class Config:
     """Object store of the blocks: `file:///dir`, `s3://bucket/prefix`, `gs://`, `az://`. Required."""
     instance_id: str = ""
     """Name of this ingester, for as long as its data lives; empty for the host's name."""
+    advertise: str = ""
+    """`host:port` under which other processes reach it; empty where that is `grpc.listen`."""
     http: http.Config = field(default_factory=http.Config)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
     log: logs.Config = field(default_factory=logs.Config)
@@ -128,11 +116,21 @@ class Config:
             raise ConfigError("objstore: name the object store, for example --objstore s3://bucket/prefix")
         if not self.etcd.endpoints:
             raise ConfigError("etcd.endpoints: name the members of etcd, for example --etcd etcd-0:2379")
+        if not self.advertise and listen_address(self.grpc.listen)[0] in _EVERYWHERE:
+            raise ConfigError(
+                f"grpc.listen is {self.grpc.listen!r}, every address of this machine: "
+                "say with --advertise HOST:PORT which one others reach"
+            )
 
     @property
     def id(self) -> str:
         """`instance_id`, resolved."""
         return self.instance_id or socket.gethostname()
+
+    def address(self, port: int) -> str:
+        """What others are told, where we listen on that port."""
+        host = listen_address(self.grpc.listen)[0]
+        return self.advertise or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     @property
     def folder(self) -> Path:

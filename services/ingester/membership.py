@@ -47,8 +47,10 @@ class Membership:
         *,
         ship: Callable[[], Awaitable[object]],
         on_ring: Callable[[Ring], None],
+        on_left: Callable[[], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
+        """`on_left` hears that what an earlier process began is done: we have left, and may end."""
         self.id = config.id
         self.node: Node | None = None
         self.marker = Marker(config.folder / _LEAVE)
@@ -61,6 +63,7 @@ class Membership:
         self._clock = clock
         self._ship = ship
         self._on_ring = on_ring
+        self._on_left = on_left
         self._member: Member | None = None
         self._is_leaving = False
         self._left = asyncio.Event()
@@ -97,6 +100,16 @@ class Membership:
         return self._is_leaving
 
     @property
+    def has_left(self) -> bool:
+        """Whether we are gone for good, and nothing of us is missed."""
+        return self._left.is_set()
+
+    @property
+    def waits_for(self) -> str:
+        """Why our next step is not taken; empty where there is none to take."""
+        return self._member.waits_for if self._member else "the ring"
+
+    @property
     def is_held(self) -> bool:
         """Whether our lease is alive, as far as we know."""
         return self.node is not None and self.node.session.is_held
@@ -105,12 +118,11 @@ class Membership:
     def waiting(self) -> list[str]:
         """Why we are not a full member."""
         if self._member is None or not self._prepared.is_set():
-            reason = self._member.waits_for if self._member else "the ring"
-            return [f"membership: waits for {reason}"]
+            return [f"membership: waits for {self.waits_for}"]
         state = self.state
         found = [] if state is State.ACTIVE else [f"membership: {state or 'not in the ring'}"]
-        if found and self._member.waits_for:
-            found = [f"{found[0]}, waits for: {self._member.waits_for}"]
+        if found and self.waits_for:
+            found = [f"{found[0]}, waits for: {self.waits_for}"]
         if self._member.behind_since_ms:
             found.append("repair: behind, what was lost comes from the replicas")
         return found
@@ -122,15 +134,18 @@ class Membership:
 
     # --- life ---
 
-    async def start(self, address: str, behind_since_ms: int) -> None:
-        """`behind_since_ms`: from when on our disk lacks what it had before, 0 where it does not."""
+    def start(self, address: str, behind_since_ms: int) -> Node:
+        """`behind_since_ms`: from when on our disk lacks what it had before, 0 where it does not.
+
+        Raises ConfigError where the directory is another ingester's.
+        """
         identity = self._file.load()
         if behind_since_ms and identity.has_joined:
             since_ms = min(behind_since_ms, identity.behind_since_ms or behind_since_ms)
             identity = replace(identity, behind_since_ms=since_ms)
             self._file.store(identity)
         if self.marker.since_ms() is not None:
-            _log.warning("the next SIGTERM makes this ingester leave: prepare-shutdown was called before")
+            _log.warning("prepare-shutdown was called before: this ingester is to leave")
         config = self._config
         node = self.node = Node(
             self._store,
@@ -143,6 +158,7 @@ class Membership:
             on_failure=lambda _, error: self._on_failure(error),
         )
         self._tasks.spawn(self._run(node, address), name="run")
+        return node
 
     async def _run(self, node: Node, address: str) -> None:
         await node.start()
@@ -160,11 +176,20 @@ class Membership:
             self._clock.now_ms,
             Settings(cluster.lease_s, cluster.patience_s),
         )
-        if self._is_leaving:
+        is_resumed = self._was_leaving()
+        if self._is_leaving or is_resumed:
+            self._is_leaving = True
             member.leave()
         self._tasks.spawn(self._serve(member), name="serve")
         await member.run()
         self._left.set()
+        if is_resumed:
+            self._on_left()
+
+    def _was_leaving(self) -> bool:
+        """Whether the last process was told to leave, and ended in the middle of it."""
+        is_marked = self.marker.since_ms() is not None
+        return is_marked and self.state in (State.RETIRING, State.LEAVING)
 
     async def _serve(self, member: Member) -> None:
         await member.prepared()

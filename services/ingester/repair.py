@@ -40,6 +40,7 @@ from services.ingester.read import HeadStorage
 __all__ = ["Repair", "RepairMetrics", "Replicas"]
 
 METRIC_NAME: Final = "__name__"
+_SELECTION_S: Final = 30.0
 _WAIT_S: Final = 0.5
 """for the log to have room"""
 _T = TypeVar("_T")
@@ -49,8 +50,8 @@ _log = logs.get(__name__)
 class Replicas(Protocol):
     """The other ingesters: complete answers without ours, or Unavailable. Called in worker threads."""
 
-    def tenants(self) -> list[str]:
-        """Of whom any of them holds anything."""
+    def tenants(self, since_ms: int) -> list[str]:
+        """Of whom anything was written since then."""
 
     def label_values(
         self,
@@ -113,6 +114,8 @@ class _Found:
     """of the replicas what is ours"""
     own: Selection
     """what is here"""
+    hashes: NDArray[np.uint64]
+    """of `ours`"""
     rows: NDArray[np.int64]
     """the place in `own` of each series of `ours`, or -1"""
 
@@ -154,7 +157,7 @@ class Repair:
         span = _Span(mint_ms, maxt_ms)
         try:
             total = 0
-            for tenant in await self._paced(self._replicas.tenants):
+            for tenant in await self._paced(partial(self._replicas.tenants, mint_ms)):
                 total += await self._tenant(tenant, span)
         except BaseException:
             self._metrics.runs.labels("failed").inc()
@@ -171,22 +174,31 @@ class Repair:
         return total
 
     async def _metric(self, request: Select) -> int:
-        found = await self._paced(partial(self._found, request))
-        total = 0
-        for start, stop in self._batches(len(found.ours.labels)):
-            frame = await self._paced(partial(found.missing, start, stop))
-            self._metrics.series.inc(stop - start)
-            if frame is not None:
-                await self._written(request.tenant, frame)
-                total += frame.samples
-        return total
+        """A selection lives as long as one call may take, so a metric of many series takes several."""
+        total, done = 0, np.empty(0, np.uint64)
+        while True:
+            until_s = time.monotonic() + _SELECTION_S
+            found = await self._paced(partial(self._found, request, done))
+            series = len(found.hashes)
+            for start, stop in self._batches(series):
+                if time.monotonic() > until_s:
+                    break
+                frame = await self._paced(partial(found.missing, start, stop))
+                self._metrics.series.inc(stop - start)
+                if frame is not None:
+                    await self._written(request.tenant, frame)
+                    total += frame.samples
+                done = np.append(done, found.hashes[start:stop])
+                series -= stop - start
+            if not series:
+                return total
 
-    def _found(self, request: Select) -> _Found:
+    def _found(self, request: Select, done: NDArray[np.uint64]) -> _Found:
         found = self._replicas.select(request)
         hashes = found.labels.fingerprints()[:, 0]
-        ours = reordered(found, np.flatnonzero(self._share().has(hashes)).astype(np.int64))
-        own = self._own.select(request)
-        return _Found(ours, own, rows_in(ours.labels, own.labels))
+        rows = np.flatnonzero(self._share().has(hashes) & ~np.isin(hashes, done)).astype(np.int64)
+        ours, own = reordered(found, rows), self._own.select(request)
+        return _Found(ours, own, hashes[rows], rows_in(ours.labels, own.labels))
 
     def _batches(self, series: int) -> Iterator[tuple[int, int]]:
         size = self._config.series_per_batch

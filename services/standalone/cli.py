@@ -161,6 +161,54 @@ def _worker_command(number: int, address: str) -> list[str]:
     return [sys.executable, "-c", program, *sys.argv[1:], *own]
 
 
+@app.command(short_help="Keeps recent samples of a cluster, and ships them as blocks.")
+@_CONFIG
+@_DATA_DIR
+@_HTTP_LISTEN
+@click.option(
+    "--grpc-listen",
+    metavar="HOST:PORT",
+    help="Address for calls of distributors and queriers. [default: 127.0.0.1:9095]",
+)
+@_ADVERTISE
+@_ETCD
+@click.option("--objstore", metavar="URL", help="Object store of the blocks. Required.")
+@_INSTANCE_ID
+@_ZONE
+def ingester(
+    config: Path | None,
+    data_dir: str | None,
+    http_listen: str | None,
+    grpc_listen: str | None,
+    advertise: str | None,
+    etcd: str | None,
+    objstore: str | None,
+    instance_id: str | None,
+    zone: str | None,
+) -> None:
+    """Takes the series that the ring gives it into its log and memory, answers for them, and makes blocks of
+    them.
+
+    SIGTERM is a restart, which changes nothing in the ring. To leave for good, POST
+    /ingester/prepare-shutdown first.
+    """
+    from rondel.runtime.process import run
+    from services.ingester.clusterconfig import Config
+    from services.ingester.process import IngesterProcess
+
+    options = {
+        "data_dir": data_dir,
+        "http.listen": http_listen,
+        "grpc.listen": grpc_listen,
+        "advertise": advertise,
+        "etcd.endpoints": etcd,
+        "objstore": objstore,
+        "instance_id": instance_id,
+        "cluster.zone": zone,
+    }
+    sys.exit(run(IngesterProcess(settings.load(Config, file=config, options=options))))
+
+
 @app.command(short_help="Merges blocks and applies retention.")
 @_CONFIG
 @_HTTP_LISTEN

@@ -14,11 +14,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 
-from rondel.cluster.asking import Metrics as ClusterReads
 from rondel.kv.etcd import EtcdConfig
-from rondel.rpc.meter import Meter
 from services.distributor.process import Config as DistributorConfig
 from services.distributor.process import DistributorProcess
+from services.ingester.clusterconfig import Config as IngesterConfig
+from services.ingester.process import IngesterProcess
 from services.standalone.config import Config
 from services.standalone.main import Standalone
 
@@ -42,6 +42,10 @@ _SECTIONS: Final = {
     "rondel_ingester_": ("Ingester", "Samples that the head took, and ranges that became blocks."),
     "rondel_wal_": ("Write-ahead log", "`commit_seconds` is what every acknowledgement waits for."),
     "rondel_head_": ("Head", "What is in memory, by tenant."),
+    "rondel_repair_": (
+        "Repair",
+        "Of a cluster only: what an ingester missed, or lost, and has from its replicas.",
+    ),
     "rondel_query_": ("Queries", "Queries and look-ups; `kind` is the endpoint."),
     "rondel_block_": ("Blocks", "Reads of blocks."),
     "rondel_rpc_": (
@@ -73,11 +77,11 @@ def page() -> str:
 def _registries(directory: str) -> list[CollectorRegistry]:
     etcd = EtcdConfig(endpoints=("127.0.0.1:2379",))
     distributor = DistributorProcess(DistributorConfig(data_dir=directory, etcd=etcd))
-    others = CollectorRegistry()
-    Meter("server", others)
-    ClusterReads(others)
+    ingester = IngesterProcess(
+        IngesterConfig(data_dir=directory, objstore="memory://", instance_id="ingester-0", etcd=etcd)
+    )
     standalone = Standalone(Config(data_dir=directory, objstore="memory://"))
-    return [standalone.registry, distributor.registry, others]
+    return [standalone.registry, distributor.registry, ingester.registry]
 
 
 def _families(registry: CollectorRegistry) -> Iterator[tuple[Metric, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from rondel.runtime.reference import names, reference
 from services.distributor.process import Config as DistributorConfig
+from services.ingester.clusterconfig import Config as IngesterConfig
 from services.standalone.config import Config
 
 __all__ = ["page"]
@@ -25,7 +26,7 @@ Durations may be written `90s` or `1h30m`, sizes `64MiB`; a bare number counts t
 """
 
 
-_ROLES: Final[dict[str, type]] = {"distributor": DistributorConfig}
+_ROLES: Final[dict[str, type]] = {"distributor": DistributorConfig, "ingester": IngesterConfig}
 
 
 def page() -> str:

@@ -37,7 +37,7 @@ class Replica(HeadStorage):
         self.ingester = ingester
         self.failures = 0
 
-    def tenants(self) -> list[str]:
+    def tenants(self, since_ms: int) -> list[str]:
         return [one.name for one in self.ingester.tenants]
 
     def select(self, request: Select) -> Selection:
