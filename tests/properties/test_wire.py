@@ -245,3 +245,17 @@ def test_a_head_with_long_chunks_encodes_what_it_reads(seed: int, late: float) -
     for _ in range(8):
         start_ms = rng.randrange(-1, end_ms)
         same_as_read(native, start_ms, start_ms + rng.choice([0, 300_000, 3_600_000, end_ms]))
+
+
+def test_a_selection_whose_chunks_were_given_back_is_not_encoded() -> None:
+    native = Head(range_ms=1_000, window_ms=1 << 40, grace_ms=0, series_max=0)
+    native.commit(native.prepare(batch_of([Row("f", "a", 5, 1)]), INT64[1]))
+    pin = native.pin()
+    _, refs = native.select(EVERY, *INT64)
+    arena = native.freeze(0)
+    assert arena is not None
+    assert native.release(arena, native.advance())
+    assert native.encoded(refs, *INT64, pin) is None
+    data = native.encoded(refs, *INT64, native.pin())
+    assert data is not None
+    assert DECODER.frame(named(1), data).samples == 0
