@@ -64,8 +64,12 @@ class PushTally:
     """Counts the answers to one batch. Members are places in the ring's instances."""
 
     def __init__(self, set_of: NDArray[np.int64], sets: NDArray[np.int16], replication_factor: int) -> None:
-        self._set_of = set_of
-        self._sets = sets
+        # Of a large ring a batch meets few sets: only those are counted.
+        used = np.flatnonzero(np.bincount(set_of, minlength=len(sets)))
+        place = np.empty(len(sets), np.int64)
+        place[used] = np.arange(len(used))
+        self._set_of = place[set_of]
+        self._sets = sets = sets[used]
         self._needed = write_quorum(replication_factor)
         self._members = (sets != NOBODY).sum(axis=1)
         self._taken = np.zeros(len(sets), np.int64)
@@ -95,6 +99,10 @@ class PushTally:
 
     @property
     def outcome(self) -> Outcome:
+        if not self._refused:
+            if (self._taken >= self._needed).all():
+                return Outcome.WRITTEN
+            return Outcome.FAILED if (self._members - self._lost < self._needed).any() else Outcome.OPEN
         refused = self._refusals()
         written = self._taken[self._set_of] - refused
         enough = (written >= self._needed) | (refused >= self._needed)

@@ -78,12 +78,14 @@ class Destination:
     async def close(self, patience_s: float = 0.0) -> None:
         """Gives pushes that are on their way so long to end, and closes the stream."""
         self._idle.clear()
-        if self._pushes and patience_s:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience_s):
-                    await self._idle.wait()
-        await self._tasks.close()
-        await self._channel.close()
+        try:
+            if self._pushes and patience_s:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience_s):
+                        await self._idle.wait()
+        finally:
+            await self._tasks.close()
+            await self._channel.close()
 
     @property
     def down(self) -> str:

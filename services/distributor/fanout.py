@@ -105,13 +105,18 @@ class Fanout:
 
     async def _plan(self) -> Plan:
         """The newest. Raises Unavailable where it has no write quorum."""
-        if self._planned is None or self._ring is None:
+        planned = self._planned
+        if planned is None or self._ring is None:
             raise Unavailable("the ring is not known yet", retry_after_s=2.0)
         lack = lack_of(self._ring)
         if lack:
             self._metrics.pushes.add("unready")
             raise Unavailable(lack, id="distributor-ring-too-small")
-        return await asyncio.shield(self._planned)
+        if not planned.done():
+            await asyncio.wait({planned})
+        if planned.cancelled():
+            raise Unavailable("the distributor is stopping", retry_after_s=1.0)
+        return planned.result()
 
     async def _newer(self, than: Ring) -> Plan | None:
         """The plan of a newer ring, None where none comes in time."""

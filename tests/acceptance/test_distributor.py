@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -16,25 +16,15 @@ import pytest
 from rondel.cluster.config import ClusterConfig
 from rondel.cluster.keys import Keys
 from rondel.kv.etcd import EtcdConfig, EtcdStore
-from rondel.kv.store import Guard, Put
-from rondel.model.tenant import ANONYMOUS
-from rondel.ring.instance import Instance, State, encode
 from rondel.ring.ring import Ring
-from rondel.rpc.answer import PushAnswer
-from rondel.rpc.identity import Identity
-from rondel.rpc.server import Server, ServerConfig
 from rondel.runtime import http
-from rondel.runtime.clock import SystemClock
 from services.distributor.process import Config, DistributorProcess
 from services.ingester.config import Config as IngesterConfig
 from services.ingester.config import HeadConfig
-from services.ingester.intake import ClusterIntake
-from services.ingester.push import Ingester
 from tests.support.etcd import EtcdCluster
-from tests.support.ingesters import make, samples_of
-from tests.support.process import free_port
+from tests.support.nodes import Node, nodes_of, publish
 from tests.support.remote_write import HEADERS, body_of, write_request
-from tests.support.rpc import MemorySource, PlainEncoder, Settled, eventually
+from tests.support.rpc import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -46,68 +36,6 @@ SERIES = [f"m{number}" for number in range(50)]
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
     with EtcdCluster(tmp_path_factory.mktemp("etcd")) as cluster:
         yield cluster
-
-
-@dataclass
-class Node:
-    """One ingester. Its process may be frozen, killed, and lose its disk."""
-
-    number: int
-    cluster: str
-    folder: Path
-    rings: list[Ring]
-    """what it knows of the ring: the last one"""
-    port: int = field(default_factory=free_port)
-    ingester: Ingester | None = None
-    server: Server | None = None
-    thawed: asyncio.Event = field(default_factory=asyncio.Event)
-    lives: int = 0
-
-    @property
-    def id(self) -> str:
-        return f"i-{self.number}"
-
-    def entry(self, epoch: int) -> Instance:
-        address = f"127.0.0.1:{self.port}"
-        return Instance(self.id, f"z{self.number}", address, 0, State.ACTIVE, epoch=epoch)
-
-    async def push(self, tenant: str, batch: bytes, ring_revision: int) -> PushAnswer:
-        await self.thawed.wait()
-        assert self.ingester is not None
-        intake = ClusterIntake(self.ingester, self.id, lambda: self.rings[-1])
-        return await intake.push(tenant, batch, ring_revision)
-
-    async def start(self, config: IngesterConfig | None = None) -> None:
-        await self.begin(config)
-        self.server = Server(
-            Identity(self.cluster, self.id),
-            self,
-            MemorySource(),
-            Settled(),
-            PlainEncoder(),
-            lambda method, error: None,
-            ServerConfig(listen=f"127.0.0.1:{self.port}", drain_s=0),
-        )
-        await self.server.start()
-
-    async def begin(self, config: IngesterConfig | None = None) -> None:
-        """With an empty disk."""
-        self.thawed.set()
-        self.lives += 1
-        disk = self.folder / f"{self.id}-{self.lives}"
-        self.ingester = make(disk, config, clock=SystemClock(), instance_id=self.id)
-        await self.ingester.start()
-
-    async def kill(self) -> None:
-        if self.server is not None and self.ingester is not None:
-            server, self.server = self.server, None
-            await server.stop()
-            await self.ingester.stop()
-
-    def last(self) -> dict[str, float]:
-        """The newest value of each series."""
-        assert self.ingester is not None
-        return {name: points[-1][1] for name, points in samples_of(self.ingester, ANONYMOUS).items()}
 
 
 @dataclass
@@ -136,21 +64,13 @@ class World:
     async def until_all_have_it(self) -> None:
         wanted = dict.fromkeys(SERIES, float(self.sent))
         await eventually(lambda: all(node.last() == wanted for node in self.nodes))
-
-
-async def publish(store: EtcdStore, keys: Keys, entries: list[Instance]) -> None:
-    for entry in entries:
-        key = keys.ingester(entry.id)
-        modified = {item.key: item.modified for item in (await store.snapshot(key)).items}
-        assert (await store.commit([Guard(key, modified.get(key, 0))], [Put(key, encode(entry))])).done
+        await eventually(lambda: self.value("background_bytes") == 0)  # Their answers are here, too.
 
 
 @asynccontextmanager
 async def running(etcd: EtcdCluster, folder: Path, count: int = 3) -> AsyncIterator[World]:
     cluster = ClusterConfig(name=next(NAMES), replication_factor=3, lease_s=5)
-    rings: list[Ring] = []
-    nodes = [Node(number, cluster.name, folder, rings) for number in range(count)]
-    rings.append(Ring(tuple(node.entry(1) for node in nodes), 3))
+    nodes = nodes_of(cluster.name, folder, count)
     store, keys = EtcdStore(EtcdConfig(etcd.endpoints)), Keys(cluster.name)
     await publish(store, keys, [node.entry(1) for node in nodes])
     for node in nodes:
