@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final
 
 from rondel.errors import RondelError, Unavailable
@@ -50,6 +51,9 @@ class Session:
         self._held: set[str] = set()
         self._changing = asyncio.Lock()
         self._rounds = 0
+        self._confirmed_s = -math.inf
+        self.terms = 0
+        """leases that we had: one more for each that ended although we live"""
 
     def owns(self, item: Item) -> bool:
         """Whether a key is ours."""
@@ -57,8 +61,9 @@ class Session:
 
     @property
     def is_held(self) -> bool:
-        """Whether the store has confirmed our lease, as far as we know."""
-        return self._lease != 0
+        """Whether the store has confirmed our lease within its term; if not, it may have ended. On the event
+        loop."""
+        return self._lease != 0 and asyncio.get_running_loop().time() - self._confirmed_s < self._ttl_s
 
     async def put(self, key: str, value: bytes) -> None:
         """Sets a key and keeps it. Raises Taken, and then it is not ours; Unavailable, and then it is set as
@@ -104,14 +109,20 @@ class Session:
         self._rounds += 1
         if self._rounds % _LOOK_ROUNDS == 0:
             self._unsure |= self._values.keys()
-        if not (self._lease and await self._store.keep_alive(self._lease)):
+        asked_s = asyncio.get_running_loop().time()
+        if self._lease and await self._store.keep_alive(self._lease):
+            self._confirmed_s = asked_s
+        else:
             self._lease = 0
             if self._values:
                 await self._begin()
         await self._settle()
 
     async def _begin(self) -> None:
+        asked_s = asyncio.get_running_loop().time()
         self._lease = await self._store.grant(self._ttl_s)
+        self._confirmed_s = asked_s
+        self.terms += 1
         self._unsure |= self._values.keys()
 
     async def _settle(self, new: str = "") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Final, Protocol
 
@@ -16,7 +17,7 @@ from rondel.errors import RondelError
 from rondel.ring.ring import Ring
 from rondel.runtime import logs
 from rondel.runtime.clock import Clock
-from rondel.runtime.tasks import TaskOwner
+from rondel.runtime.tasks import TaskOwner, in_thread
 from services.ingester.alive import Alive, AliveFile
 from services.ingester.repair import RepairMetrics
 
@@ -48,6 +49,10 @@ class Place(Protocol):
     @property
     def is_held(self) -> bool:
         """Whether our lease is alive."""
+
+    @property
+    def terms(self) -> int:
+        """How many leases we had since the start."""
 
     @property
     def is_leaving(self) -> bool:
@@ -113,7 +118,7 @@ class CatchUp:
         self._is_lacking = before is not None
         whole_ms = before.whole_ms if before else self._clock.now_ms()
         self._note = Alive(whole_ms, boot, damages=damages)
-        self._file.store(self._note)
+        self._file.store(self._note)  # Before anybody is served.
 
     async def start(self) -> None:
         self._tasks.spawn(self._run(), name="run")
@@ -129,10 +134,12 @@ class CatchUp:
     async def _run(self) -> None:
         await self._place.prepared()
         await self._clock.sleep(self._random.uniform(0, _SPREAD_S))
-        seen_s = self._clock.monotonic_s()
+        seen_s, terms = self._clock.monotonic_s(), max(1, self._place.terms)
         while True:
-            if self._clock.monotonic_s() - seen_s > self._frozen_s or not self._place.is_held:
+            was_frozen = self._clock.monotonic_s() - seen_s > self._frozen_s
+            if was_frozen or not self._place.is_held or self._place.terms > terms:
                 self._is_lacking = True
+            terms = max(1, self._place.terms)
             seen_s = self._clock.monotonic_s()
             if await self._looked():
                 seen_s = self._clock.monotonic_s()
@@ -143,8 +150,7 @@ class CatchUp:
         now_ms = self._clock.now_ms()
         place = self._place
         if not self._is_lacking and not place.behind_since_ms:
-            self._note = replace(self._note, whole_ms=now_ms)
-            self._file.store(self._note)
+            await self._noted(now_ms)
             return False
         if not place.is_held or (place.is_leaving and not place.behind_since_ms):
             return False
@@ -169,8 +175,15 @@ class CatchUp:
             self._place.caught_up()
         self._is_lacking = False
         self._pause_s = _PAUSE_S
+        await self._noted(now_ms)
+
+    async def _noted(self, now_ms: int) -> None:
+        """Where the disk refuses, the note is older than it need be."""
         self._note = replace(self._note, whole_ms=now_ms)
-        self._file.store(self._note)
+        try:
+            await in_thread(partial(self._file.store, self._note))
+        except OSError as error:
+            _log.warning("how far we are cannot be noted", cause=str(error))
 
     def _has_replicas(self) -> bool:
         ring = self._place.ring()

@@ -111,8 +111,13 @@ class Membership:
 
     @property
     def is_held(self) -> bool:
-        """Whether our lease is alive, as far as we know."""
+        """Whether our lease is alive for certain. On the event loop."""
         return self.node is not None and self.node.session.is_held
+
+    @property
+    def terms(self) -> int:
+        """How many leases this process had."""
+        return self.node.session.terms if self.node else 0
 
     @property
     def waiting(self) -> list[str]:
@@ -189,7 +194,7 @@ class Membership:
     def _was_leaving(self) -> bool:
         """Whether the last process was told to leave, and ended in the middle of it."""
         is_marked = self.marker.since_ms() is not None
-        return is_marked and self.state in (State.RETIRING, State.LEAVING)
+        return is_marked and self.state in (State.RETIRING, State.LEAVING, State.LEFT)
 
     async def _serve(self, member: Member) -> None:
         await member.prepared()

@@ -128,7 +128,7 @@ class IngesterProcess:
 
     async def stop(self) -> None:
         """Leaves for good where that was asked for, and ends in any case."""
-        if not self.parts.waiting and self.membership.marker.since_ms() is not None:
+        if self.membership.marker.since_ms() is not None:
             await self._leave()
         self._ending = "stopping"
         await self.parts.stop()
@@ -142,6 +142,9 @@ class IngesterProcess:
         return [*ending, *failures, *(self.parts.waiting or self.membership.waiting)]
 
     async def _leave(self) -> None:
+        if self.parts.waiting:
+            _log.error("not left: the ingester was not running", parts=self.parts.waiting)
+            return
         self._ending = "leaving"
         _log.info("leaving the ring", id=self.config.id)
         if not self.membership.behind_since_ms:

@@ -37,6 +37,29 @@ def test_a_put_and_a_delete_that_failed_are_made_up_for() -> None:
     virtually(work())
 
 
+def test_a_lease_is_held_while_the_store_confirms_it_and_one_that_ended_is_another_term() -> None:
+    async def work() -> None:
+        store = MemoryStore(asyncio.get_running_loop().time)
+        session = Session(store, 9, "me")
+        assert not session.is_held
+        async with TaskOwner("test") as tasks:
+            tasks.spawn(session.run(), name="session")
+            await session.put("/a", b"1")
+            await asyncio.sleep(30)
+            assert (session.is_held, session.terms) == (True, 1)
+            store.is_down = True
+            await asyncio.sleep(5)
+            assert session.is_held
+            await asyncio.sleep(5)
+            assert not session.is_held
+            store.bring_up()
+            store.wipe()
+            await asyncio.sleep(4)
+            assert (session.is_held, session.terms) == (True, 2)
+
+    virtually(work())
+
+
 def test_keys_come_back_after_the_store_was_wiped() -> None:
     async def work() -> None:
         store = MemoryStore(asyncio.get_running_loop().time)

@@ -18,6 +18,7 @@ from services.ingester.alive import Alive, AliveFile
 from services.ingester.catchup import CatchUp
 from services.ingester.repair import RepairMetrics
 from tests.support.ingesters import NOW_MS
+from tests.support.rpc import eventually
 from tests.unit.rondel.ring.test_ring import fleet
 
 FIRST_MS = -(1 << 63)
@@ -30,6 +31,7 @@ class Here:
 
     id: str = "a0"
     is_held: bool = True
+    terms: int = 1
     is_leaving: bool = False
     behind_since_ms: int = 0
     seen: Ring = field(default_factory=lambda: fleet(1, 1, 1))
@@ -91,12 +93,16 @@ class World:
         )
         self.catchup.begin(before, "boot", ())
 
-    @property
-    def noted_ms(self) -> int:
+    async def advance(self, seconds: int) -> None:
+        """Notes are written in a thread."""
+        for _ in range(seconds):
+            await self.clock.advance(1)
+            await asyncio.sleep(0.003)
+
+    async def noted_ms(self) -> int:
         """Of the last note, from the start on."""
-        note = self.file.load()
-        assert note is not None
-        return note.whole_ms - NOW_MS
+        await eventually(lambda: self.file.load() == self.catchup._note)
+        return self.catchup._note.whole_ms - NOW_MS
 
 
 @asynccontextmanager
@@ -110,69 +116,79 @@ async def world(folder: Path, before: Alive | None = None, here: Here | None = N
 
 async def test_a_new_directory_lacks_nothing_and_notes_how_far_it_is(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
-        await one.clock.advance(60)
+        await one.advance(60)
         assert one.repairs.ranges == []
-        assert 50_000 < one.noted_ms <= 60_000
+        assert 50_000 < await one.noted_ms() <= 60_000
         assert one.catchup.lag_s == 0
 
 
 async def test_a_restart_asks_for_what_came_after_the_last_note(tmp_path: Path) -> None:
     async with world(tmp_path, Alive(NOW_MS - 90_000, "boot")) as one:
         one.repairs.go.clear()
-        await one.clock.advance(30)
-        assert one.noted_ms == -90_000
+        await one.advance(30)
+        assert await one.noted_ms() == -90_000
         assert one.catchup.lag_s == 120
         one.repairs.go.set()
-        await one.clock.advance(30)
+        await one.advance(30)
         [(mint_ms, maxt_ms)] = one.repairs.ranges
         assert mint_ms == NOW_MS - 90_000 - MARGIN_MS
         assert NOW_MS + AHEAD_MS <= maxt_ms <= NOW_MS + 2_000 + AHEAD_MS
-        assert one.noted_ms > 30_000
+        assert await one.noted_ms() > 30_000
 
 
 async def test_a_lease_that_ended_is_followed_by_a_repair_once_it_is_back(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
-        await one.clock.advance(60)
-        noted_ms = one.noted_ms
+        await one.advance(60)
+        noted_ms = await one.noted_ms()
         one.here.is_held = False
-        await one.clock.advance(60)
-        assert (one.repairs.ranges, one.noted_ms) == ([], noted_ms)
+        await one.advance(60)
+        assert one.repairs.ranges == []
+        assert await one.noted_ms() == noted_ms
         one.here.is_held = True
-        await one.clock.advance(60)
+        await one.advance(60)
         [(mint_ms, _)] = one.repairs.ranges
         assert mint_ms == NOW_MS + noted_ms - MARGIN_MS
-        assert one.noted_ms > 170_000
+        assert await one.noted_ms() > 170_000
+
+
+async def test_a_lease_that_ended_and_came_back_between_two_looks_is_noticed(tmp_path: Path) -> None:
+    async with world(tmp_path) as one:
+        await one.advance(60)
+        noted_ms = await one.noted_ms()
+        one.here.terms += 1
+        await one.advance(60)
+        assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [NOW_MS + noted_ms - MARGIN_MS]
 
 
 async def test_a_freeze_is_followed_by_a_repair(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
-        await one.clock.advance(60)
-        noted_ms = one.noted_ms
+        await one.advance(60)
+        noted_ms = await one.noted_ms()
         one.clock.leap_s = 40
-        await one.clock.advance(10)
+        await one.advance(10)
         assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [NOW_MS + noted_ms - MARGIN_MS]
 
 
 async def test_who_is_behind_asks_for_everything_and_then_says_that_it_is_not(tmp_path: Path) -> None:
     async with world(tmp_path, here=Here(behind_since_ms=1)) as one:
         one.repairs.failures = 2
-        await one.clock.advance(15)
+        await one.advance(15)
         assert one.here.behind_since_ms == 1
-        await one.clock.advance(60)
+        await one.advance(60)
         assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [FIRST_MS] * 3
         assert one.here.behind_since_ms == 0
 
 
 async def test_who_is_behind_since_a_time_asks_from_there_on(tmp_path: Path) -> None:
     async with world(tmp_path, Alive(NOW_MS - 1_000, "boot"), Here(behind_since_ms=NOW_MS - 9_000)) as one:
-        await one.clock.advance(10)
+        await one.advance(10)
         assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [NOW_MS - 9_000 - MARGIN_MS]
 
 
 async def test_without_replicas_what_is_lost_stays_lost(tmp_path: Path) -> None:
     for number, ring in enumerate((fleet(1), fleet(1, 1, factor=1))):
         async with world(tmp_path / str(number), here=Here(behind_since_ms=1, seen=ring)) as one:
-            await one.clock.advance(10)
+            await one.advance(10)
             assert (one.here.behind_since_ms, one.repairs.ranges) == (0, [])
 
 
@@ -181,13 +197,13 @@ async def test_who_leaves_repairs_only_what_it_had_acknowledged(tmp_path: Path) 
     for behind_since_ms, repairs in ((0, 0), (1, 1)):
         here = Here(is_leaving=True, behind_since_ms=behind_since_ms)
         async with world(tmp_path / str(repairs), before, here) as one:
-            await one.clock.advance(60)
+            await one.advance(60)
             assert len(one.repairs.ranges) == repairs
 
 
 async def test_a_clean_end_is_noted_and_the_next_life_takes_that_back(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
-        await one.clock.advance(10)
+        await one.advance(10)
     one.catchup.closed()
     before = one.file.load()
     assert before is not None
