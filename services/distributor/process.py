@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -40,8 +40,8 @@ from services.distributor.replicas import tracker_of
 
 __all__ = ["Config", "DistributorProcess", "TenantConfig", "Worker"]
 
-ROLE = "distributor"
-_EVERYWHERE = ("", "0.0.0.0", "::")
+ROLE: Final = "distributor"
+_EVERYWHERE: Final = ("", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,55 @@
+"""Settings of a distributor as a process, and of each of its workers."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from rondel.errors import ConfigError
+from rondel.runtime import config
+from services.distributor.process import Config, DistributorProcess, Worker
+
+
+def loaded(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "rondel.yaml"
+    path.write_text("etcd: {endpoints: [127.0.0.1:1]}\n" + text)
+    return config.load(Config, file=path, environ={}, options={"data_dir": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("text", "bound", "address"),
+    [
+        ("", "127.0.0.1:9009", "127.0.0.1:9009"),
+        ("", "0.0.0.0:9009", f"{socket.gethostname()}:9009"),
+        ("", "[::]:9009", f"{socket.gethostname()}:9009"),
+        ("advertise: 10.0.0.1:80", "0.0.0.0:9009", "10.0.0.1:80"),
+    ],
+)
+def test_others_are_told_an_address_that_they_can_reach(
+    tmp_path: Path, text: str, bound: str, address: str
+) -> None:
+    assert loaded(tmp_path, text).address(bound) == address
+
+
+def test_workers_have_names_and_memories_of_their_own(tmp_path: Path) -> None:
+    tree = loaded(tmp_path, "instance_id: d\nworkers: 2")
+    alone = DistributorProcess(tree)
+    workers = [DistributorProcess(tree, Worker(number, 2)) for number in range(2)]
+    assert [one.node.id for one in (alone, *workers)] == ["d", "d-0", "d-1"]
+    assert tree.id == "d"
+    assert loaded(tmp_path, "").id == socket.gethostname()
+
+
+def test_a_tenant_has_what_the_file_says_of_it(tmp_path: Path) -> None:
+    tree = loaded(tmp_path, "tenants: {a: {distributor: {ingestion_rate: 5}}}")
+    assert tree.distributor_of("a").ingestion_rate == 5
+    assert tree.distributor_of("b") == tree.distributor
+    with pytest.raises(ConfigError, match="tenants: tenant 'a/b'"):
+        loaded(tmp_path, "tenants: {a/b: {}}")
+
+
+def test_a_process_that_has_not_started_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    waiting = DistributorProcess(loaded(tmp_path, "")).waiting()
+    assert waiting == ["etcd: new", "cluster: new", "fanout: new", "ring: none is known yet"]
