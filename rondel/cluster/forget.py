@@ -8,26 +8,35 @@ and reads go on to ask all its replicas, until no query looks at that time any m
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from rondel.cluster.node import Node
+from rondel.cluster.config import ClusterConfig
+from rondel.cluster.keys import Keys
 from rondel.cluster.register import Page, Register
+from rondel.cluster.ringview import RingView
 from rondel.errors import Conflict, NotFound
-from rondel.kv.session import Session, Taken
+from rondel.kv.store import KeyValueStore
 from rondel.ring.instance import Instance, State
-from rondel.ring.membership import Enter, Hold, Situation, Wait, next_step
+from rondel.ring.membership import Enter, Situation, Wait, next_step
 from rondel.ring.quorum import Unanswered, unanswered
 from rondel.ring.ring import Ring
 from rondel.runtime import logs
-from rondel.runtime.tasks import TaskOwner
 
-__all__ = ["Forgotten", "forget", "living", "sound"]
+__all__ = ["Forgotten", "Position", "forget", "living", "sound"]
 
 _POLL_S: Final = 0.1
 _log = logs.get(__name__)
+
+
+class Position(Protocol):
+    """Where the operator speaks from: some process of the cluster (`rondel.cluster.node.Node`)."""
+
+    store: KeyValueStore
+    keys: Keys
+    view: RingView
+    config: ClusterConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +51,11 @@ class Forgotten:
 
 
 async def forget(
-    node: Node, id: str, now_ms: Callable[[], int], *, accept_loss: bool = False, time_s: float = 30.0
+    here: Position, id: str, now_ms: Callable[[], int], *, accept_loss: bool = False, time_s: float = 30.0
 ) -> Forgotten:
     """Takes as many steps as are safe in that time. Raises NotFound, Conflict where it would do harm, and
     Unavailable."""
-    proxy = _Proxy(node, id, now_ms, accept_loss)
-    async with TaskOwner("forget") as tasks:
-        tasks.spawn(proxy.keep_turn(), name="turn")
-        try:
-            return await proxy.run(time_s)
-        finally:
-            await proxy.close()
+    return await _Proxy(here, id, now_ms, accept_loss).run(time_s)
 
 
 def living(page: Page, register: Register, ring: Ring) -> frozenset[str]:
@@ -68,12 +71,11 @@ def sound(ring: Ring, alive: frozenset[str]) -> frozenset[str]:
 class _Proxy:
     """Speaks for one that cannot."""
 
-    def __init__(self, node: Node, id: str, now_ms: Callable[[], int], accept_loss: bool) -> None:
+    def __init__(self, here: Position, id: str, now_ms: Callable[[], int], accept_loss: bool) -> None:
         self._id = id
-        self._view = node.view
-        self._register = Register(node.store, node.keys)
-        self._turn = Session(node.store, node.config.lease_s, secrets.token_hex(8))
-        self._patience_s = node.config.patience_s
+        self._view = here.view
+        self._register = Register(here.store, here.keys)
+        self._patience_s = here.config.patience_s
         self._now_ms = now_ms
         self._accept_loss = accept_loss
         self._entered_s: tuple[int, float] = (-1, 0.0)
@@ -92,16 +94,6 @@ class _Proxy:
                 return Forgotten(entry.id, entry.state, reason)
             await asyncio.sleep(_POLL_S if reason else 0)
 
-    async def keep_turn(self) -> None:
-        while True:
-            try:
-                await self._turn.run()
-            except Taken:
-                _log.warning("the turn to move went to another", id=self._id)
-
-    async def close(self) -> None:
-        await self._turn.close()
-
     async def _moved(self, page: Page, entry: Instance) -> str:
         """One step; why it was not taken, if it was not."""
         loss = self._checked(page, entry)
@@ -109,8 +101,6 @@ class _Proxy:
         match next_step(now):
             case Enter(state):
                 return await self._entered(state, page, now)
-            case Hold():
-                return await self._hold(entry.zone)
             case Wait(reason):
                 return reason
             case step:
@@ -137,14 +127,14 @@ class _Proxy:
         return loss
 
     def _situation(self, page: Page, entry: Instance, loss: Unanswered | None) -> Situation:
-        turn = page.items.get(self._register.keys.turn(entry.zone))
         return Situation(
             entry,
             entry,
             self._view.ring,
             page.applied,
             is_leaving=True,
-            holds_turn=turn is not None and self._turn.owns(turn),
+            # Whoever has the turn of the zone may be waiting for this one, and would wait for ever.
+            holds_turn=True,
             is_patient=self._is_patient(entry),
             is_lost=True,
             is_written_off=loss is not None,
@@ -156,18 +146,9 @@ class _Proxy:
             self._entered_s = entry.epoch, now_s
         return now_s - self._entered_s[1] < self._patience_s
 
-    async def _hold(self, zone: str) -> str:
-        try:
-            await self._turn.put(self._register.keys.turn(zone), self._id.encode())
-        except Taken:
-            return f"another ingester moves in zone {zone}"
-        return ""
-
     async def _entered(self, state: State, page: Page, now: Situation) -> str:
         # That the holder's key is not there is among what must not have changed.
         held = [self._register.keys.holder(self._id)]
-        if now.holds_turn:
-            held.append(self._register.keys.turn(now.me.zone))
         entry = await self._register.enter(page, now, state, held, self._now_ms())
         if entry is None:
             return "the ring has changed meanwhile"

@@ -116,6 +116,14 @@ def next_step(now: Situation) -> Step:
         return Enter(State.ACTIVE)
     if state is State.JOINING and now.is_leaving:
         return Enter(State.LEFT)
+    others = _unfinished(now)
+    if state in (State.LEFT, State.ACTIVE) and len(others) >= IN_DOUBT_MAX and not now.is_lost:
+        # One of them needs the turn to end.
+        return (
+            Release()
+            if now.holds_turn
+            else Wait(f"{', '.join(others)} have begun to move and have not ended")
+        )
     if not now.holds_turn:
         return Hold()
     return (_leave if now.is_leaving else _join)(now, state)
@@ -123,7 +131,7 @@ def next_step(now: Situation) -> Step:
 
 def _join(now: Situation, state: State) -> Step:
     if state is State.LEFT:
-        return _begin(now, State.JOINING)
+        return Enter(State.JOINING)
     if state is State.LEAVING:
         return _after_all(now, State.SETTLING)
     return _after_all(now, State.SETTLING if state is State.JOINING else State.ACTIVE)
@@ -131,7 +139,7 @@ def _join(now: Situation, state: State) -> Step:
 
 def _leave(now: Situation, state: State) -> Step:
     if state is State.ACTIVE:
-        return _begin(now, State.RETIRING)
+        return Enter(State.RETIRING)
     if state is not State.LEAVING:
         return _after_all(now, State.LEAVING)
     if now.is_lost:
@@ -143,15 +151,13 @@ def _leave(now: Situation, state: State) -> Step:
     return step if now.is_shipped or isinstance(step, Wait) else Ship()
 
 
-def _begin(now: Situation, state: State) -> Step:
-    crashed = [
+def _unfinished(now: Situation) -> list[str]:
+    """Ids of others of our zone that are in the middle of a step."""
+    return [
         one.id
         for one in now.ring.instances
         if one.zone == now.me.zone and one.id != now.me.id and one.state.is_in_doubt
     ]
-    if len(crashed) >= IN_DOUBT_MAX:
-        return Wait(f"{', '.join(crashed)} have begun to move and have not ended")
-    return Enter(state)
 
 
 def _after_all(now: Situation, state: State) -> Step:
@@ -162,7 +168,10 @@ def _after_all(now: Situation, state: State) -> Step:
     late = sorted(id for id, applied in now.applied.items() if applied < epoch)
     if late and now.is_patient:
         return Wait(f"not yet applied by {', '.join(late)}")
-    if not is_fenced(now.ring, [id for id, applied in now.applied.items() if applied >= epoch]):
+    refusing = [id for id, applied in now.applied.items() if applied >= epoch]
+    if now.is_lost:
+        refusing.append(now.own.id)  # Nobody gets an answer of it any more.
+    if not is_fenced(now.ring, refusing):
         return Wait("too few ingesters have applied our last step")
     return Enter(state)
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from rondel.cluster.config import ClusterConfig
+from rondel.cluster.forget import forget
 from rondel.cluster.identity import Identity
 from rondel.cluster.keys import Keys
 from rondel.cluster.membership import Member
 from rondel.cluster.membership import Settings as MemberSettings
 from rondel.cluster.ringview import RingView, Settings
-from rondel.errors import Unavailable
+from rondel.errors import Conflict, NotFound, Unavailable
 from rondel.kv.memory import MemoryStore
 from rondel.kv.session import Session
 from rondel.ring.instance import Instance, State
@@ -25,7 +27,7 @@ from rondel.ring.ring import Ring
 from rondel.runtime.tasks import TaskOwner
 from tests.sim.network import Line, Network
 
-__all__ = ["Distributor", "Ingester", "Querier", "Sample", "Shared"]
+__all__ = ["Distributor", "Ingester", "Operator", "Querier", "Sample", "Shared"]
 
 LEASE_S = 6
 PATIENCE_S = 10.0
@@ -237,6 +239,36 @@ async def gather(process: Process, ring: Ring) -> dict[str, set[Sample]]:
 
     answers = await asyncio.gather(*(ask(one.id) for one in ring.instances))
     return {id: samples for id, samples in answers if samples is not None}
+
+
+class Operator(Process):
+    """Somebody who knows that an ingester is gone with its disk, and says so until it has left."""
+
+    def __init__(self, shared: Shared, id: str, disk: Disk, lost: str) -> None:
+        super().__init__(shared, id, disk, 0)
+        self.store, self.keys = self.line, shared.keys
+        self.config = ClusterConfig("sim", lease_s=LEASE_S, patience_s=PATIENCE_S)
+        self.lost = lost
+        self.is_done = False
+
+    def start(self) -> None:
+        super().start()
+        self.tasks.spawn(self._insist(), name="insist")
+
+    async def _insist(self) -> None:
+        await self.view.ready()
+        while not self.is_done:
+            await asyncio.sleep(self.shared.random.uniform(0.5, 3))
+            try:
+                done = await forget(self, self.lost, self.now_ms, time_s=5)
+                self.is_done = done.state is State.LEFT
+                self.shared.tell(f"  {self.lost} is {done.state}, waits for {done.waits_for!r}")
+            except NotFound:
+                # It had not begun to join, unless the store has lost it.
+                self.is_done = all(one.id != self.lost for one in self.view.ring.entries)
+            except (Conflict, Unavailable) as error:
+                self.shared.tell(f"  {self.lost} is not forgotten: {error}")
+        self.shared.tell(f"{self.lost} is forgotten")
 
 
 class Distributor(Process):

@@ -10,7 +10,7 @@ from random import Random
 from rondel.kv.memory import MemoryStore
 from rondel.ring.instance import Instance, State
 from tests.sim.network import STORE, Network
-from tests.sim.nodes import Disk, Distributor, Ingester, Process, Querier, Sample, Shared
+from tests.sim.nodes import Disk, Distributor, Ingester, Operator, Process, Querier, Sample, Shared
 
 __all__ = ["World", "Wrong"]
 
@@ -55,6 +55,8 @@ class World:
         self.places: dict[str, Place] = {}
         self.distributors: dict[str, Distributor] = {}
         self.queriers: dict[str, Querier] = {}
+        self.operators: list[Operator] = []
+        """each forgets an ingester"""
         self.acknowledged: dict[Sample, float] = {}
         """each with when it was"""
         self.complete_reads = 0
@@ -114,7 +116,7 @@ class World:
 
     def _processes(self) -> list[Process]:
         running = [place.process for place in self.places.values() if place.process]
-        return [*running, *self.distributors.values(), *self.queriers.values()]
+        return [*running, *self.distributors.values(), *self.queriers.values(), *self.operators]
 
     # --- load and oracle ---
 
@@ -189,6 +191,7 @@ class World:
             (self._leave, 3),
             (self._stay, 1),
             (self._lose_disk, 1),
+            (self._forget, 1),
         ]
         kinds, weights = [one for one, _ in faults], [weight for _, weight in faults]
         while asyncio.get_running_loop().time() < end_s:
@@ -271,7 +274,8 @@ class World:
 
     def _join(self) -> None:
         zone = self.random.choice("abcd"[: len(self.zones)])
-        number = sum(place.me.zone == zone for place in self.places.values())
+        known = [*self.places, *(one.lost for one in self.operators)]
+        number = sum(id.startswith(zone) for id in known)
         if number < 4:
             self.shared.tell(f"  {zone}{number}")
             self.add(zone, number)
@@ -300,7 +304,7 @@ class World:
     async def _lose_disk(self) -> None:
         """One at a time: the store knows the ring, and nobody else lacks anything."""
         behind = [one for one in self._running() if one.process and one.process.member.behind_since_ms]
-        if behind or self.store.is_down or len(self._running()) < len(self.places):
+        if behind or self.operators or self.store.is_down or len(self._running()) < len(self.places):
             return
         place = self.random.choice(self._running())
         self.shared.tell(f"  {place.me.id}")
@@ -310,6 +314,19 @@ class World:
         place.disk = self._new_disk(place.me.id)
         place.disk.has_marker = not place.is_wanted
         self.start(place.me.id)
+
+    async def _forget(self) -> None:
+        """One goes with its disk and stays away; one in a schedule, and nobody else lacks anything."""
+        behind = [one for one in self._running() if one.process and one.process.member.behind_since_ms]
+        if behind or self.operators or len(self._running()) < max(4, len(self.places)):
+            return
+        place = self.random.choice(self._running())
+        self.shared.tell(f"  {place.me.id}")
+        del self.places[place.me.id]
+        assert place.process
+        await place.process.kill()
+        self.operators.append(Operator(self.shared, "operator", self._new_disk("operator"), place.me.id))
+        self.operators[-1].start()
 
     # --- the end ---
 
@@ -350,6 +367,9 @@ class World:
                     f"{place.me.id} is {place.process.state}, not {wanted}: it waits for "
                     f"{place.process.member.waits_for!r}"
                 )
+        for operator in self.operators:
+            if not operator.is_done:
+                raise Wrong(f"{operator.lost} is not forgotten")
         for querier in self.queriers.values():
             if not await self._read_once(querier, 0):
                 raise Wrong(f"{querier.id} cannot read: {querier.missing}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rondel.ring.instance import Instance, State
+from rondel.ring.instance import EVER_MS, Instance, State
 from rondel.ring.membership import (
     Enter,
     Hold,
@@ -90,9 +90,34 @@ def test_ingesters_enough_to_refuse_the_old_ring_are_waited_for_for_ever() -> No
 
 def test_two_that_crashed_on_the_way_are_enough_for_a_zone() -> None:
     stuck = [replace(one, state=State.JOINING) if one.zone == "a" else one for one in OTHERS]
-    assert next_step(situation(None, ring=Ring(tuple(stuck)))) == Wait(
+    ring = Ring(tuple(stuck))
+    assert next_step(situation(None, ring=ring)) == Release()
+    assert next_step(situation(None, ring=ring, holds_turn=False)) == Wait(
         "a0, a1 have begun to move and have not ended"
     )
+
+
+def test_one_that_is_lost_waits_for_nobody_s_turn() -> None:
+    stuck = [replace(one, state=State.JOINING) if one.zone == "a" else one for one in OTHERS]
+    ring = Ring((*stuck, own(State.ACTIVE)), epoch=9)
+    assert next_step(situation(own(State.ACTIVE), ring=ring, is_leaving=True, is_lost=True)) == Enter(
+        State.RETIRING
+    )
+
+
+def test_one_that_is_lost_counts_as_one_that_refuses() -> None:
+    ring = Ring((*(one for one in OTHERS if one.zone != "a"), own(State.RETIRING)), 2, epoch=9)
+    others = {id: epoch for id, epoch in ALL.items() if id != ME.id}
+    now = situation(own(State.RETIRING), ring=ring, applied=others, is_leaving=True)
+    assert next_step(now) == Wait("too few ingesters have applied our last step")
+    assert next_step(replace(now, is_lost=True)) == Enter(State.LEAVING)
+
+
+def test_the_entry_of_one_that_was_lost_says_so_unless_it_was_written_off() -> None:
+    now = situation(own(State.LEAVING), is_leaving=True, is_lost=True)
+    now = replace(now, own=replace(own(State.LEAVING), spans=((3, 9),)))
+    assert entered(now, State.LEFT, 10, 1).behind_since_ms == EVER_MS
+    assert entered(replace(now, is_written_off=True), State.LEFT, 10, 1).behind_since_ms == 0
 
 
 def test_one_that_lacks_something_does_not_leave() -> None:
