@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rondel.errors import RondelError
+from rondel.ring.quorum import SKEW_MS
 from rondel.ring.ring import Ring
 from rondel.ring.tokens import HASHES
 from rondel.runtime import logs
@@ -29,7 +30,7 @@ from rondel.runtime.tasks import TaskOwner, in_thread
 from services.ingester.head import Head
 from services.ingester.tenant import Tenants
 
-__all__ = ["EVERYTHING", "Owned", "Share", "share_of"]
+__all__ = ["EVERYTHING", "Owned", "Share", "share_of", "share_since"]
 
 _LOOK_S: Final = 10.0
 _log = logs.get(__name__)
@@ -73,6 +74,18 @@ def share_of(ring: Ring, id: str) -> Share:
         return EVERYTHING
     now, then = ring.writes, ring.owners
     return Share(now.ends, (now.sets == place).any(axis=1) | (then.sets == place).any(axis=1))
+
+
+def share_since(ring: Ring, id: str, since_ms: int) -> Share:
+    """What an instance has, and what it may have been given since then: samples do not move with a ring."""
+    now = share_of(ring, id)
+    if now is EVERYTHING:
+        return now
+    place = next(at for at, one in enumerate(ring.entries) if one.id == id)
+    ours = now.ours.copy()
+    for routes in ring.possible(since_ms - SKEW_MS):
+        ours |= (routes.sets == place).any(axis=1)
+    return Share(now.ends, ours)
 
 
 @dataclass(slots=True)

@@ -103,7 +103,6 @@ class IngesterProcess:
             config,
             self.ingester,
             self.membership,
-            self.owned,
             self._alive,
             self.clock,
             self.registry,

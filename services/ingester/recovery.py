@@ -18,7 +18,7 @@ from services.ingester.alive import Alive, AliveFile
 from services.ingester.catchup import CatchUp
 from services.ingester.clusterconfig import Config
 from services.ingester.membership import Membership
-from services.ingester.owned import Owned
+from services.ingester.owned import share_since
 from services.ingester.push import Ingester
 from services.ingester.repair import Repair, RepairMetrics
 
@@ -36,7 +36,6 @@ class Recovery:
         config: Config,
         ingester: Ingester,
         membership: Membership,
-        owned: Owned,
         file: AliveFile,
         clock: Clock,
         registry: CollectorRegistry,
@@ -61,7 +60,7 @@ class Recovery:
         repair = Repair(
             ingester,
             ClusterStorage(asker, clock.now_ms),
-            lambda: owned.share,
+            lambda since_ms: share_since(membership.ring(), config.id, since_ms),
             config.repair,
             clock,
             metrics,

@@ -100,10 +100,11 @@ class RepairMetrics:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Samples of these times, both ends included."""
+    """Samples of these times, both ends included, and of these hashes."""
 
     mint_ms: int
     maxt_ms: int
+    share: Share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,13 +133,14 @@ class _Found:
 
 
 class Repair:
-    """One pass at a time over everything that replicas hold of our hashes."""
+    """One pass at a time over everything that replicas hold of our hashes: `share` says which these were
+    since a time."""
 
     def __init__(
         self,
         ingester: Ingester,
         replicas: Replicas,
-        share: Callable[[], Share],
+        share: Callable[[int], Share],
         config: RepairConfig,
         clock: Clock,
         metrics: RepairMetrics,
@@ -154,7 +156,7 @@ class Repair:
     async def run(self, mint_ms: int, maxt_ms: int) -> int:
         """Fetches what is lacking of these times; how many samples that were. Raises Unavailable, after which
         some of it is here."""
-        span = _Span(mint_ms, maxt_ms)
+        span = _Span(mint_ms, maxt_ms, self._share(mint_ms))
         try:
             total = 0
             for tenant in await self._paced(partial(self._replicas.tenants, mint_ms)):
@@ -170,15 +172,16 @@ class Repair:
         total = 0
         for name in await self._paced(names):  # One metric at a time: its labels are in memory.
             matchers = Matchers([(METRIC_NAME, "=", name)])
-            total += await self._metric(Select(tenant, matchers, span.mint_ms, span.maxt_ms))
+            request = Select(tenant, matchers, span.mint_ms, span.maxt_ms)
+            total += await self._metric(request, span.share)
         return total
 
-    async def _metric(self, request: Select) -> int:
+    async def _metric(self, request: Select, share: Share) -> int:
         """A selection lives as long as one call may take, so a metric of many series takes several."""
         total, done = 0, np.empty(0, np.uint64)
         while True:
             until_s = time.monotonic() + _SELECTION_S
-            found = await self._paced(partial(self._found, request, done))
+            found = await self._paced(partial(self._found, request, share, done))
             series = len(found.hashes)
             for start, stop in self._batches(series):
                 if time.monotonic() > until_s:
@@ -193,10 +196,10 @@ class Repair:
             if not series:
                 return total
 
-    def _found(self, request: Select, done: NDArray[np.uint64]) -> _Found:
+    def _found(self, request: Select, share: Share, done: NDArray[np.uint64]) -> _Found:
         found = self._replicas.select(request)
         hashes = found.labels.fingerprints()[:, 0]
-        rows = np.flatnonzero(self._share().has(hashes) & ~np.isin(hashes, done)).astype(np.int64)
+        rows = np.flatnonzero(share.has(hashes) & ~np.isin(hashes, done)).astype(np.int64)
         ours, own = reordered(found, rows), self._own.select(request)
         return _Found(ours, own, hashes[rows], rows_in(ours.labels, own.labels))
 

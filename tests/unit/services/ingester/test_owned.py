@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -19,7 +20,7 @@ from rondel.ring.ring import Ring
 from rondel.runtime.clock import FakeClock
 from services.ingester.config import Config, HeadConfig, ShipConfig
 from services.ingester.head import Head
-from services.ingester.owned import EVERYTHING, Owned, share_of
+from services.ingester.owned import EVERYTHING, Owned, share_of, share_since
 from services.ingester.ship import Shipper
 from tests.support.ingesters import NOW_MS, Samples, batch, make, samples_of
 from tests.support.rpc import eventually
@@ -48,6 +49,17 @@ def test_who_comes_has_its_hashes_before_it_is_written_and_who_goes_has_them_unt
     for state in (State.LEAVING, State.LEFT):
         assert share_of(with_state(ring, "a0", state), "a0").part == 0
     assert share_of(ring, "nobody") is EVERYTHING
+
+
+def test_what_was_given_to_us_by_a_ring_of_the_past_is_ours_to_repair() -> None:
+    entries = [replace(one, epoch=1, spans=((1, 0),), settled_ms=1_000) for one in fleet(1, 1, 1).instances]
+    newcomer = replace(fleet(2, 1, 1).instances[1], epoch=9, spans=((8, 0),), settled_ms=10_000_000)
+    ring = Ring((*entries, newcomer), epoch=9)
+    now = share_of(ring, "a0").part
+    assert now < 0.6
+    assert share_since(ring, "a0", 5_000_000).part == 1
+    assert share_since(ring, "a0", 12_000_000).part == now
+    assert share_since(ring, newcomer.id, 0).part == pytest.approx(1 - now)
 
 
 def head(series_max: int = 0) -> Head:

@@ -56,7 +56,7 @@ class Pair:
         self.replica = Replica(self.there)
         self.metrics = RepairMetrics(CollectorRegistry())
         settings = RepairConfig(series_per_batch=3, share=1.0)
-        self.repair = Repair(self.here, self.replica, lambda: share, settings, SystemClock(), self.metrics)
+        self.repair = Repair(self.here, self.replica, lambda _: share, settings, SystemClock(), self.metrics)
 
     async def start(self) -> Pair:
         await self.here.start()
