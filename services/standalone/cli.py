@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import rondel
 from rondel.errors import ConfigError
 from rondel.runtime import config as settings
+
+if TYPE_CHECKING:
+    from rondel.runtime.process import Program
 
 __all__ = ["app", "main"]
 
@@ -143,15 +148,69 @@ def distributor(
         "workers": workers,
     }
     tree = settings.load(Config, file=config, options=options)
+
+    def made(number: int | None) -> Program:
+        return DistributorProcess(tree, None if number is None else Worker(number, tree.workers))
+
+    sys.exit(run(_program(made, tree.workers, tree.http.listen, worker)))
+
+
+@app.command(short_help="Answers queries of a cluster.")
+@_CONFIG
+@_DATA_DIR
+@_HTTP_LISTEN
+@_ETCD
+@click.option("--objstore", metavar="URL", help="Object store of the blocks. Required.")
+@_INSTANCE_ID
+@_ZONE
+@_ADVERTISE
+@_WORKERS
+@_WORKER
+def querier(
+    config: Path | None,
+    data_dir: str | None,
+    http_listen: str | None,
+    etcd: str | None,
+    objstore: str | None,
+    instance_id: str | None,
+    zone: str | None,
+    advertise: str | None,
+    workers: int | None,
+    worker: int | None,
+) -> None:
+    """Answers Prometheus' read API from the ingesters of a cluster and from its blocks. Keeps no data."""
+    from rondel.runtime.process import run
+    from services.querier.process import Config, QuerierProcess, Worker
+
+    options = {
+        "data_dir": data_dir,
+        "http.listen": http_listen,
+        "etcd.endpoints": etcd,
+        "objstore": objstore,
+        "instance_id": instance_id,
+        "cluster.zone": zone,
+        "advertise": advertise,
+        "workers": workers,
+    }
+    tree = settings.load(Config, file=config, options=options)
+
+    def made(number: int | None) -> Program:
+        return QuerierProcess(tree, None if number is None else Worker(number, tree.workers))
+
+    sys.exit(run(_program(made, tree.workers, tree.http.listen, worker)))
+
+
+def _program(made: Callable[[int | None], Program], workers: int, listen: str, worker: int | None) -> Program:
+    """The process itself, one of its workers, or what starts them."""
     if worker is not None:
         from rondel.runtime.supervised import Supervised
 
-        sys.exit(run(Supervised(DistributorProcess(tree, Worker(worker, tree.workers)))))
-    if tree.workers > 1:
+        return Supervised(made(worker))
+    if workers > 1:
         from rondel.runtime.supervisor import Supervisor
 
-        sys.exit(run(Supervisor(tree.workers, tree.http.listen, _worker_command)))
-    sys.exit(run(DistributorProcess(tree)))
+        return Supervisor(workers, listen, _worker_command)
+    return made(None)
 
 
 def _worker_command(number: int, address: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 from rondel.runtime.reference import names, reference
 from services.distributor.process import Config as DistributorConfig
 from services.ingester.clusterconfig import Config as IngesterConfig
+from services.querier.process import Config as QuerierConfig
 from services.standalone.config import Config
 
 __all__ = ["page"]
@@ -26,7 +27,11 @@ Durations may be written `90s` or `1h30m`, sizes `64MiB`; a bare number counts t
 """
 
 
-_ROLES: Final[dict[str, type]] = {"distributor": DistributorConfig, "ingester": IngesterConfig}
+_ROLES: Final[dict[str, type]] = {
+    "distributor": DistributorConfig,
+    "ingester": IngesterConfig,
+    "querier": QuerierConfig,
+}
 
 
 def page() -> str:
