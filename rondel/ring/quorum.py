@@ -175,11 +175,8 @@ def enough(ring: Ring, order: Sequence[str], since_ms: int) -> tuple[str, ...] |
     if unanswered(ring, order, since_ms) is not None:
         return None
     allowed = write_quorum(ring.replication_factor) - 1
-    entries = ring.entries
-    places = {one.id: place for place, one in enumerate(entries)}
-    silent = np.array(
-        [one.id not in order and one.state is not State.LEFT for one in entries] + [False], dtype=np.bool_
-    )
+    places = {one.id: place for place, one in enumerate(ring.entries)}
+    silent = _silent(ring, frozenset(order))
     judged = [routes.sets[_can_write(ring, routes)] for routes in ring.possible(since_ms - SKEW_MS)]
     lacking = [silent[sets].sum(axis=1) for sets in judged]
     kept = list(order)
@@ -207,10 +204,7 @@ def is_fenced(ring: Ring, applied: Iterable[str]) -> bool:
 
 
 def _missing(ring: Ring, routes: Routes, answered: frozenset[str], allowed: int) -> Unanswered | None:
-    entries = ring.entries
-    silent = np.array(
-        [one.id not in answered and not _is_in_blocks(one) for one in entries] + [False], np.bool_
-    )
+    entries, silent = ring.entries, _silent(ring, answered)
     bad = _can_write(ring, routes) & (silent[routes.sets].sum(axis=1) > allowed)
     if not bad.any():
         return None
@@ -218,6 +212,13 @@ def _missing(ring: Ring, routes: Routes, answered: frozenset[str], allowed: int)
     places = np.unique(routes.sets[bad])
     ids = tuple(entries[place].id for place in places.tolist() if place >= 0 and silent[place])
     return Unanswered(float(sizes[bad].sum()), ids)
+
+
+def _silent(ring: Ring, answered: frozenset[str]) -> NDArray[np.bool_]:
+    """bool[places + 1], the last one of NOBODY: who has not answered, and would have had something to say."""
+    return np.array(
+        [one.id not in answered and not _is_in_blocks(one) for one in ring.entries] + [False], np.bool_
+    )
 
 
 def _is_in_blocks(one: Instance) -> bool:

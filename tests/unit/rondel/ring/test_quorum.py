@@ -245,6 +245,9 @@ def test_as_few_as_are_enough_are_complete_and_none_of_them_can_be_spared(data: 
     for id, state in zip([one.id for one in ring.instances], states, strict=True):
         if state not in (State.ACTIVE, State.JOINING) and data.draw(st.booleans()):
             ring = with_state(ring, id, state)
+    if ring.gone and data.draw(st.booleans()):  # with its disk
+        forgotten = replace(ring.gone[0], behind_since_ms=EVER_MS)
+        ring = Ring((*ring.instances, forgotten, *ring.gone[1:]), ring.replication_factor)
     ids = [one.id for one in ring.instances]
     order = data.draw(st.permutations(ids))[: data.draw(st.integers(0, len(ids)))]
     group = enough(ring, order, 0)
