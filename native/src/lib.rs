@@ -17,6 +17,7 @@ mod json;
 mod kernel;
 mod labels;
 mod matcher;
+mod otlp;
 mod remote;
 mod route;
 mod rpc;

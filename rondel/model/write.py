@@ -7,6 +7,7 @@ from the body of a remote-write request.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -160,6 +161,16 @@ class Decoder:
         Raises InvalidData when the body as a whole cannot be used: damaged, or larger than allowed.
         """
         return self._native.decode(body, now_ms, version, pairs)
+
+    def decode_otlp(
+        self, message: bytes, now_ms: int, accept_delta: bool = False, promoted: Sequence[str] = ()
+    ) -> WriteBatch:
+        """The batch of one `ExportMetricsServiceRequest` of OpenTelemetry, translated as Prometheus does.
+
+        `accept_delta` keeps points that tell a change as they are; `promoted` names attributes of resources
+        that become labels of every series. Raises InvalidData as `decode` does.
+        """
+        return self._native.decode_otlp(message, now_ms, accept_delta, list(promoted))
 
     def cache_stats(self) -> CacheStats:
         return CacheStats(*self._native.cache_stats())

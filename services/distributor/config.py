@@ -10,7 +10,7 @@ import msgspec
 from rondel.cluster.election import Settings as HaSettings
 from rondel.model.write import WriteLimits
 
-__all__ = ["Config", "FanoutConfig", "Overrides"]
+__all__ = ["Config", "FanoutConfig", "OtlpConfig", "Overrides"]
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -27,11 +27,23 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True)
+class OtlpConfig:
+    """How OpenTelemetry's metrics are taken."""
+
+    accept_delta: bool = False
+    """Whether points that tell the change since the last one are kept as they come: `sum_over_time` adds them
+    up, `rate` is wrong for them."""
+    promote_resource_attributes: tuple[str, ...] = ()
+    """Attributes of resources that become labels of every series, besides `job` and `instance`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What the write path takes in."""
 
     limits: WriteLimits = field(default_factory=WriteLimits)
     ha: HaSettings = field(default_factory=HaSettings)
+    otlp: OtlpConfig = field(default_factory=OtlpConfig)
     body_bytes_max: _Positive = 32 << 20
     """Largest request body as it is on the wire; a larger one is answered with 413."""
     body_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0

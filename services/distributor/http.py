@@ -9,28 +9,21 @@ senders log.
 
 from __future__ import annotations
 
-import asyncio
-import math
 import random
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from rondel.errors import (
-    RateLimited,
-    RondelError,
-    TooLarge,
-    Unavailable,
-    UnsupportedMedia,
-    text_with_id,
-)
+from rondel.errors import RondelError, UnsupportedMedia
 from rondel.model.tenant import TENANT_HEADER, tenant_of
-from rondel.model.write import PushResult, Version, Written
+from rondel.model.write import Version, Written
 from rondel.runtime import logs
 from rondel.runtime.router import Route, raw
+from services.distributor.answers import Headers, rejections_text, retry_headers, text_of
+from services.distributor.body import Bodies, BodyTimeout, ClientGone
 from services.distributor.push import Distributor
 from services.distributor.replicas import NotElected
 
@@ -39,8 +32,6 @@ __all__ = ["PATHS", "WriteApp", "routes"]
 _log = logs.get(__name__)
 
 PATHS: Final = ("/api/v1/write", "/api/v1/push")
-
-Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _TENANT: Final = TENANT_HEADER.lower().encode()
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -63,24 +54,16 @@ class _Asked:
     written: Written = field(default_factory=Written)
 
 
-class _ClientGone(Exception):
-    """The client closed its connection before its request was complete."""
-
-
-class _BodyTimeout(Exception):
-    """The client did not send its body in time."""
-
-
 class WriteApp:
     """The ASGI application. `rng` spreads Retry-After so that senders do not come back as one."""
 
     def __init__(self, distributor: Distributor, rng: random.Random, *, tenancy: bool) -> None:
-        self._distributor = distributor
-        self._config = distributor.config
+        self.distributor = distributor
+        self.rng = rng
+        self.tenancy = tenancy
         self._inflight = distributor.inflight
+        self._bodies = Bodies(distributor.config, distributor.inflight)
         self._metrics = distributor.metrics
-        self._rng = rng
-        self._tenancy = tenancy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = time.perf_counter()
@@ -90,14 +73,13 @@ class WriteApp:
                 status, text, headers = 405, f"{scope['method']} is not allowed here, only POST", _ALLOW
             else:
                 status, text, headers = await self._write(scope, receive, asked)
-        except _ClientGone:
+        except ClientGone:
             self._metrics.count_request(499)
             return
-        except _BodyTimeout:
-            text = f"the body did not arrive within {self._config.body_timeout_s:g} s"
-            status, headers = 408, []
+        except BodyTimeout as error:
+            status, text, headers = 408, str(error), []
         except RondelError as error:
-            status, text, headers = error.status, _text_of(error), self._headers_of(error)
+            status, text, headers = error.status, text_of(error), retry_headers(error, self.rng)
         except Exception as error:
             _log.error("write failed", error=error)
             status, text, headers = 500, "internal error; the server's log has the details", []
@@ -109,10 +91,10 @@ class WriteApp:
 
     async def _write(self, scope: Scope, receive: Receive, asked: _Asked) -> tuple[int, str, Headers]:
         tenant = self._judge_headers(scope, asked)
-        body = await self._read(receive)
+        body = await self._bodies.read(receive)
         try:
             self._metrics.body_bytes.value += len(body)
-            result = await self._distributor.push(tenant, body, asked.version)
+            result = await self.distributor.push(tenant, body, asked.version)
             asked.written = result.accepted
         except NotElected as reason:
             # Senders take anything less for a loss.
@@ -120,7 +102,7 @@ class WriteApp:
             return 202, str(reason), []
         finally:
             self._inflight.give(len(body))
-        return (400, _rejections_text(result), []) if result.rejections else (204, "", [])
+        return (400, rejections_text(result), []) if result.rejections else (204, "", [])
 
     def _judge_headers(self, scope: Scope, asked: _Asked) -> str:
         """The tenant; raises before anything of the body is read. Notes the version that is spoken."""
@@ -139,52 +121,9 @@ class WriteApp:
         version = _version_of(content_type)
         _judge_content_encoding(content_encoding)
         asked.version = version
-        named = tenant_of(tenant, tenancy=self._tenancy)
-        if content_length.isdigit():
-            self._judge_size(int(content_length))
+        named = tenant_of(tenant, tenancy=self.tenancy)
+        self._bodies.judge_length(content_length)
         return named
-
-    def _judge_size(self, size_bytes: int) -> None:
-        if size_bytes > self._config.body_bytes_max:
-            message = (
-                f"body of {size_bytes} bytes or more exceeds body_bytes_max {self._config.body_bytes_max}"
-            )
-            raise TooLarge(text_with_id(message, "distributor-max-write-message-size"))
-
-    async def _read(self, receive: Receive) -> bytes:
-        """The body. Its bytes are counted as inside; on success the caller gives them back."""
-        body = bytearray()
-        part: bytes = b""
-        size_bytes = 0
-        try:
-            async with asyncio.timeout(self._config.body_timeout_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _ClientGone
-                    part = message.get("body", b"")
-                    self._judge_size(size_bytes + len(part))
-                    self._inflight.take(len(part))
-                    size_bytes += len(part)
-                    if not message.get("more_body"):
-                        break
-                    body += part  # not a list: a client may send a byte at a time
-        except TimeoutError as error:
-            self._inflight.give(size_bytes)
-            raise _BodyTimeout from error
-        except BaseException:
-            self._inflight.give(size_bytes)
-            raise
-        if not body:
-            return part
-        body += part
-        return bytes(body)
-
-    def _headers_of(self, error: RondelError) -> Headers:
-        if not isinstance(error, Unavailable | RateLimited):
-            return []
-        seconds = max(1, math.ceil(error.retry_after_s * self._rng.uniform(0.5, 1.5)))
-        return [(b"retry-after", str(seconds).encode())]
 
 
 def routes(app: WriteApp) -> list[Route]:
@@ -222,20 +161,6 @@ def _judge_content_encoding(value: bytes) -> None:
     if value.strip().lower() not in (b"", b"snappy"):
         shown = value.decode("latin-1")[:_SHOWN_MAX]
         raise UnsupportedMedia(f"content encoding {shown!r} is not spoken here, only snappy (block format)")
-
-
-def _text_of(error: RondelError) -> str:
-    id = getattr(error, "id", None)
-    return text_with_id(str(error), id) if id else str(error)
-
-
-def _rejections_text(result: PushResult) -> str:
-    """One line: the first reason in full, then how many samples each reason took, then what was written."""
-    first = result.rejections[0]
-    counts = ", ".join(f"{one.samples} {one.id}" for one in result.rejections)
-    text = text_with_id(first.message, first.id)
-    samples = result.accepted.samples + result.accepted.histograms
-    return f"{text}; samples left out: {counts}; samples written: {samples}"
 
 
 def _written_headers(written: Written) -> Headers:

@@ -14,6 +14,9 @@ from rondel.runtime.clock import Clock
 from rondel.runtime.router import Router
 from services.distributor.config import Config
 from services.distributor.http import PATHS, WriteApp, routes
+from services.distributor.otlp import PATHS as OTLP_PATHS
+from services.distributor.otlp import OtlpApp
+from services.distributor.otlp import routes as otlp_routes
 from services.distributor.push import Distributor, Ingester
 from services.distributor.replicas import Replicas
 
@@ -40,7 +43,9 @@ def write_app(
 def mount(router: Router, app: WriteApp) -> dict[str, ASGIApp]:
     """Mounts the API; what is returned is for `Edge`, which hands it POSTs directly."""
     direct: dict[str, ASGIApp] = {}
+    otlp = OtlpApp(app)
     for prefix in ("", "/prometheus"):
-        router.include(prefix, routes(app), name="")
+        router.include(prefix, [*routes(app), *otlp_routes(otlp)], name="")
         direct |= {prefix + path: app for path in PATHS}
+        direct |= {prefix + path: otlp for path in OTLP_PATHS}
     return direct

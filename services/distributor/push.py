@@ -7,21 +7,22 @@ The body is decoded into a batch, the tenant's quota is checked, and an ingester
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from rondel.errors import RateLimited, Unavailable, text_with_id
+from rondel.errors import RateLimited
 from rondel.model.write import Decoder, PushResult, Version, WriteBatch, Written, rejections_of
 from rondel.runtime.clock import Clock
 from services.distributor.config import Config
+from services.distributor.inflight import Inflight
 from services.distributor.metrics import Metrics
 from services.distributor.rate import RateLimit
 from services.distributor.replicas import NotElected, Pairs, Replicas
 
-__all__ = ["Distributor", "Inflight", "Ingester"]
+__all__ = ["Distributor", "Ingester"]
 
 
 class Ingester(Protocol):
@@ -29,42 +30,6 @@ class Ingester(Protocol):
 
     async def push(self, tenant: str, batch: WriteBatch) -> PushResult:
         """Returns once all it accepted is durable. Raises Unavailable when a retry may help."""
-
-
-class Inflight:
-    """What is inside this process, and how much of it may be. Reports refusals as Unavailable."""
-
-    def __init__(self, requests_max: int, bytes_max: int) -> None:
-        self.requests = 0
-        self.size_bytes = 0
-        self._requests_max = requests_max
-        self._bytes_max = bytes_max
-
-    def enter(self) -> None:
-        """One more request; `leave` must follow."""
-        if self.requests >= self._requests_max:
-            message = (
-                f"{self.requests} write requests are inside, "
-                f"the limit max_inflight_push_requests is {self._requests_max}"
-            )
-            raise Unavailable(text_with_id(message, "distributor-max-inflight-push-requests"))
-        self.requests += 1
-
-    def leave(self) -> None:
-        self.requests -= 1
-
-    def take(self, size_bytes: int) -> None:
-        """More bytes; `give` must follow."""
-        if self.size_bytes + size_bytes > self._bytes_max:
-            message = (
-                f"write requests hold {self.size_bytes} bytes and want {size_bytes} more, "
-                f"the limit max_inflight_push_requests_bytes is {self._bytes_max}"
-            )
-            raise Unavailable(text_with_id(message, "distributor-max-inflight-push-requests-bytes"))
-        self.size_bytes += size_bytes
-
-    def give(self, size_bytes: int) -> None:
-        self.size_bytes -= size_bytes
 
 
 def _rate_of(config: Config) -> RateLimit:
@@ -115,9 +80,30 @@ class Distributor:
         Unavailable when this process or the ingester has no room; nothing is promised then. NotElected: the
         samples of another replica stand for these.
         """
+        pairs = self._pairs.are_sent_by(tenant)
+        return await self._take(
+            tenant, body, lambda now_ms: self._decoder.decode(body, now_ms, version, pairs)
+        )
+
+    async def push_otlp(self, tenant: str, message: bytes) -> PushResult:
+        """Writes one `ExportMetricsServiceRequest` of OpenTelemetry; raises as `push` does."""
+        otlp = self.config.otlp
+        return await self._take(
+            tenant,
+            message,
+            lambda now_ms: self._decoder.decode_otlp(
+                message, now_ms, otlp.accept_delta, otlp.promote_resource_attributes
+            ),
+        )
+
+    async def _take(self, tenant: str, body: bytes, decode: Callable[[int], WriteBatch]) -> PushResult:
         self.inflight.enter()
         try:
-            batch = await self._decode(body, version, pairs=self._pairs.are_sent_by(tenant))
+            now_ms = self._clock.now_ms()
+            if len(body) < self.config.thread_body_bytes_min:
+                batch = decode(now_ms)
+            else:
+                batch = await asyncio.to_thread(decode, now_ms)
             size_bytes = batch.size_bytes
             self.inflight.take(size_bytes)
             try:
@@ -126,12 +112,6 @@ class Distributor:
                 self.inflight.give(size_bytes)
         finally:
             self.inflight.leave()
-
-    async def _decode(self, body: bytes, version: Version, *, pairs: bool) -> WriteBatch:
-        now_ms = self._clock.now_ms()
-        if len(body) < self.config.thread_body_bytes_min:
-            return self._decoder.decode(body, now_ms, version, pairs)
-        return await asyncio.to_thread(self._decoder.decode, body, now_ms, version, pairs)
 
     async def _push(self, tenant: str, batch: WriteBatch) -> PushResult:
         rejections = rejections_of(batch)

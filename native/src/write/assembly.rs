@@ -236,7 +236,8 @@ impl<'a> Assembly<'a> {
     }
 }
 
-fn future(time_ms: i64, latest_ms: i64) -> String {
+/// Why a sample of this time is left out.
+pub fn future(time_ms: i64, latest_ms: i64) -> String {
     format!(
         "sample timestamp {time_ms} is later than {latest_ms}, the clock plus creation_grace_period"
     )

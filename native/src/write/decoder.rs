@@ -6,6 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::error::Result;
+use crate::otlp::{Options, translate};
 use crate::write::assembly::Assembly;
 use crate::write::batch::WriteBatch;
 use crate::write::cache::{Cache, Next, lock};
@@ -182,6 +183,23 @@ impl WriteDecoder {
             }
         };
         Ok(py.detach(|| self.decode_body(body, now_ms, version, pairs))?)
+    }
+
+    /// The batch of one `ExportMetricsServiceRequest` of OpenTelemetry, as Prometheus translates it.
+    #[pyo3(signature = (message, now_ms, accept_delta=false, promoted=Vec::new()))]
+    fn decode_otlp(
+        &self,
+        py: Python<'_>,
+        message: &[u8],
+        now_ms: i64,
+        accept_delta: bool,
+        promoted: Vec<String>,
+    ) -> PyResult<WriteBatch> {
+        let options = Options {
+            accept_delta,
+            promoted,
+        };
+        Ok(py.detach(|| translate(message, now_ms, &self.limits, &options))?)
     }
 
     /// `(series, bytes, misses)` of the cache.

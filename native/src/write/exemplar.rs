@@ -7,7 +7,7 @@ use crate::write::symbols::{Refs, Symbols};
 use crate::write::wire::{Reader, Span, Value};
 
 /// Characters of all names and values of an exemplar's labels, as OpenMetrics has it.
-const LABEL_CHARS_MAX: usize = 128;
+pub const LABEL_CHARS_MAX: usize = 128;
 /// More labels than this do not fit these characters, but for empty ones.
 const LABELS_MAX: usize = LABEL_CHARS_MAX;
 /// References of one exemplar that are looked at; more are too many labels in any case.
@@ -86,6 +86,21 @@ pub fn read_refs(
             "label references of an exemplar lead to no symbol or have no partner".to_owned(),
         ),
     })
+}
+
+/// An exemplar of these labels, or the rule that they break.
+pub fn of(
+    time_ms: i64,
+    value: f64,
+    labels: Vec<Label<'_>>,
+) -> std::result::Result<Exemplar, Verdict> {
+    let count = labels.len();
+    let fields = Fields {
+        time_ms,
+        value,
+        labels,
+    };
+    judge(fields, count)
 }
 
 /// A label of a 1.0 message.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::histogram::{CUSTOM, FIXED_CELLS, Hint, Layout, View};
 use crate::write::labels::Verdict;
-use crate::write::wire::{Reader, Span, Value, long_varint};
+use crate::write::wire::{Reader, Span, Value, long_varint, zigzag_32};
 
 const SCHEMA_MIN: i32 = -4;
 /// Finer schemas are brought down to this one.
@@ -494,12 +494,6 @@ fn put<T>(out: &mut Vec<T>, item: T, most: usize) {
 
 fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// Of a sint32, whose upper bits do not count.
-fn zigzag_32(value: u64) -> i32 {
-    let value = value as u32;
-    (value >> 1) as i32 ^ -((value & 1) as i32)
 }
 
 fn refuse<T>(id: &'static str, message: String) -> std::result::Result<T, Verdict> {

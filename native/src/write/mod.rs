@@ -6,15 +6,15 @@
 //! `pair` tells which of several scrapers sent it. `batch` holds the outcome. `known` tells the metadata that an
 //! ingester lacks.
 
-mod assembly;
+pub mod assembly;
 pub mod batch;
 mod cache;
 mod decoder;
-mod exemplar;
+pub mod exemplar;
 mod histogram;
 mod known;
-mod labels;
-mod limits;
+pub mod labels;
+pub mod limits;
 pub mod metadata;
 mod pair;
 pub mod rejection;

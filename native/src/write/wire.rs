@@ -178,6 +178,12 @@ pub fn long_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
+/// Of a sint32, whose upper bits do not count.
+pub fn zigzag_32(value: u64) -> i32 {
+    let value = value as u32;
+    (value >> 1) as i32 ^ -((value & 1) as i32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
