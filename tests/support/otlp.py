@@ -235,12 +235,15 @@ def _put(export: Export, rng: random.Random, name: str, at_ms: int) -> None:
     counts = [rng.randint(0, 5) for _ in range(len(bounds) + 1)]
     more = {"sum": 12.25} if rng.random() < 0.8 else {}
     export.histogram(f"{name}.histogram", at_ms, bounds, counts, attributes, unit, **more)
-    side = [rng.choice([0, 0, 0, 1, 2, 9]) for _ in range(rng.randint(0, 12))]
-    other = [rng.randint(0, 2) for _ in range(rng.randint(0, 4))]
+    scale = rng.choice([-4, 0, 3, 8, 9, 12])
+    # Where it brings a scale down to 8, Prometheus counts what follows an empty bucket in the bucket before.
+    few = 0 if scale <= 8 else 1
+    side = [max(few, rng.choice([0, 0, 0, 1, 2, 9])) for _ in range(rng.randint(0, 12))]
+    other = [rng.randint(few, 2) for _ in range(rng.randint(0, 4))]
     export.exponential(
         f"{name}.exponential",
         at_ms,
-        rng.choice([-4, 0, 3, 8, 9, 12]),
+        scale,
         (rng.randint(-20, 20), side),
         (rng.randint(-5, 5), other),
         zero_count=rng.randint(0, 3),

@@ -13,6 +13,8 @@ from rondel.errors import ConfigError
 from rondel.runtime.config import load
 from services.standalone.config import Config
 from services.standalone.main import Standalone
+from tests.support.otlp import HEADERS as OTLP_HEADERS
+from tests.support.otlp import Export
 from tests.support.remote_write import body_of, write_request
 
 HEADERS = {"content-encoding": "snappy", "content-type": "application/x-protobuf"}
@@ -86,6 +88,17 @@ async def test_a_server_that_is_alone_listens_to_one_of_a_pair(tmp_path: Path) -
         assert statuses == [204, 202, 204, 202]
         expected = [[{"__name__": "kept", "cluster": "prod"}, "4.5"]]
         assert await ask(client, "kept", at_ms / 1000) == expected
+
+
+async def test_metrics_of_opentelemetry_are_written_and_found(tmp_path: Path) -> None:
+    async with started(tmp_path) as (program, client):
+        at_ms = program.clock.now_ms()
+        export = Export({"service.name": "shop"})
+        export.sum("requests", at_ms, 3, {"http.method": "GET"})
+        answer = await client.post("/api/v1/otlp/v1/metrics", content=export.body(), headers=OTLP_HEADERS)
+        assert (answer.status_code, answer.content) == (200, b"")
+        expected = [[{"__name__": "requests_total", "http_method": "GET", "job": "shop"}, "3"]]
+        assert await ask(client, "requests_total", at_ms / 1000) == expected
 
 
 async def test_what_the_replay_read_is_shown(tmp_path: Path) -> None:

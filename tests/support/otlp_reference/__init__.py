@@ -1,0 +1,1 @@
+"""What Prometheus makes of exports of OpenTelemetry, recorded."""
