@@ -36,6 +36,8 @@ class Alive:
     """of the machine, at that time"""
     is_closed: bool = False
     """whether the log was synced and closed"""
+    segment: int = 0
+    """the last one of the log"""
     damages: tuple[tuple[int, int], ...] = ()
     """segment and place of damage of the log that was noted before: it stays there until the segment goes"""
 
@@ -79,14 +81,17 @@ def damages_of(report: Report) -> tuple[tuple[int, int], ...]:
     return tuple((one.segment, one.start) for one in report.damages if not one.torn)
 
 
-def lost_since_ms(before: Alive | None, report: Report, wal: WalConfig, boot: str) -> int:
-    """From when on the disk lacks what was acknowledged before; 0 where it does not.
+def lost_since_ms(before: Alive | None, report: Report, shipped: int, wal: WalConfig, boot: str) -> int:
+    """From when on the disk lacks what was acknowledged before; 0 where it does not. `shipped` is the last
+    segment of which anything was.
 
-    Damage says nothing of times, so it means always. With a sync at intervals a power cut costs what was
-    written after the last one; without syncs nobody knows.
+    Damage says nothing of times, nor does a log that is gone, so both mean always. With a sync at intervals a
+    power cut costs what was written after the last one; without syncs nobody knows.
     """
     known = before.damages if before else ()
     if set(damages_of(report)) - set(known):
+        return EVER_MS
+    if before is not None and before.segment > max(report.last_segment, shipped):
         return EVER_MS
     if before is None or before.is_closed or before.boot == boot or wal.sync == "always":
         return 0

@@ -83,6 +83,7 @@ class CatchUp:
         clock: Clock,
         metrics: RepairMetrics,
         *,
+        segment: Callable[[], int],
         interval_s: float,
         margin_ms: int,
         ahead_ms: int,
@@ -90,12 +91,13 @@ class CatchUp:
         random: Random,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        """Looks every `interval_s`; whoever did not for `frozen_s` was frozen. Samples may lie `ahead_ms` of
-        the clock."""
+        """`segment` is the last one of the log. Looks every `interval_s`; whoever did not for `frozen_s` was
+        frozen. Samples may lie `ahead_ms` ahead of the clock."""
         self._place = place
         self._repair = repair
         self._file = file
         self._clock = clock
+        self._segment = segment
         self._interval_s = interval_s
         self._margin_ms = margin_ms
         self._ahead_ms = ahead_ms
@@ -117,7 +119,7 @@ class CatchUp:
         """A directory without a note is new, and lacks nothing; or it is behind. Raises OSError."""
         self._is_lacking = before is not None
         whole_ms = before.whole_ms if before else self._clock.now_ms()
-        self._note = Alive(whole_ms, boot, damages=damages)
+        self._note = Alive(whole_ms, boot, segment=self._segment(), damages=damages)
         self._file.store(self._note)  # Before anybody is served.
 
     async def start(self) -> None:
@@ -179,7 +181,7 @@ class CatchUp:
 
     async def _noted(self, now_ms: int) -> None:
         """Where the disk refuses, the note is older than it need be."""
-        self._note = replace(self._note, whole_ms=now_ms)
+        self._note = replace(self._note, whole_ms=now_ms, segment=self._segment())
         try:
             await in_thread(partial(self._file.store, self._note))
         except OSError as error:

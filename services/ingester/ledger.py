@@ -81,6 +81,16 @@ class Ledger:
         return [marker for of_tenant in self._markers.values() for marker in of_tenant]
 
     @property
+    def newest(self) -> int:
+        """The last segment that was written; 0 where there is none."""
+        return max(self._held, default=0)
+
+    @property
+    def newest_shipped(self) -> int:
+        """The last segment of which anything was shipped; 0 where nothing was."""
+        return max((one.segment for one in self.markers), default=0)
+
+    @property
     def tenants(self) -> frozenset[str]:
         """Of whom something was shipped."""
         return frozenset(list(self._markers))

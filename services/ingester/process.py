@@ -188,7 +188,8 @@ class IngesterProcess:
         """What the last life left is judged before anybody is served."""
         config, report = self.config, self.ingester.replayed
         before, boot = self._alive.load(), boot_id()
-        lost_ms = lost_since_ms(before, report, config.wal, boot)
+        shipped = self.ingester.ledger.newest_shipped
+        lost_ms = lost_since_ms(before, report, shipped, config.wal, boot)
         if lost_ms:
             _log.error("the disk lacks what was acknowledged: it comes from the replicas", since_ms=lost_ms)
         node = self.membership.start(config.address(self.rpc.port), lost_ms)

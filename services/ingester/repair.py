@@ -180,8 +180,8 @@ class Repair:
         """A selection lives as long as one call may take, so a metric of many series takes several."""
         total, done = 0, np.empty(0, np.uint64)
         while True:
-            until_s = time.monotonic() + _SELECTION_S
             found = await self._paced(partial(self._found, request, share, done))
+            until_s = time.monotonic() + _SELECTION_S
             series = len(found.hashes)
             for start, stop in self._batches(series):
                 if time.monotonic() > until_s:

@@ -256,7 +256,7 @@ class Shipper:
             sink.close()
 
     async def _store_markers(self, markers: list[Marker]) -> None:
-        await self._on_disk(partial(self._ingester.disk.replace, MARKERS, encode_markers(markers)))
+        await self._on_disk(lambda: self._ingester.disk.replace(MARKERS, encode_markers(markers)))
 
     async def _release(self) -> None:
         """Lets go of marked ranges that no reader holds any more."""

@@ -71,6 +71,10 @@ class World:
             repair=RepairConfig(note_interval_s=0.2, margin_s=60, series_per_batch=7),
         )
 
+    def at_port(self, id: str, port: int) -> Config:
+        """Where it listened before."""
+        return replace(self.config(id), grpc=GrpcConfig(listen=f"127.0.0.1:{port}", drain_s=1.0))
+
     async def start(self, *ids: str) -> IngesterProcess:
         for id in ids:
             self.running[id] = IngesterProcess(self.config(id))
@@ -132,6 +136,44 @@ async def test_a_restart_changes_nothing_in_the_ring_and_brings_what_was_missed(
         await eventually(lambda: one.held("a-0") == {n: points(0)[n] + points(1)[n] for n in points(0)})
         await eventually(lambda: not process.waiting())
         assert not (tmp_path / "bucket" / "a").exists()
+
+
+async def test_a_log_that_is_gone_is_noticed_though_the_directory_is_there(
+    etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async with world(etcd, tmp_path, "a-0", "b-0", "c-0") as one:
+        await one.push(0)
+        await asyncio.sleep(1)
+        await one.stop("a-0")
+        shutil.rmtree(tmp_path / "a-0" / "ingester" / "wal")
+        process = await one.start("a-0")
+        assert process.membership.behind_since_ms
+        await eventually(lambda: one.held("a-0") == points(0))
+        await one.client.until_complete("a-0")
+
+
+async def test_a_restart_without_etcd_serves_by_the_ring_that_it_remembers(
+    etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async with world(etcd, tmp_path, "a-0", "b-0", "c-0") as one:
+        await one.push(0)
+        port = one.running["a-0"].rpc.port
+        await one.stop("a-0")
+        etcd.freeze(0)
+        try:
+            process = IngesterProcess(one.at_port("a-0", port))
+            await process.start()
+            one.running["a-0"] = process
+            await eventually(lambda: not process.waiting())
+            await one.push(1)
+            assert await one.client.read() == {n: points(0)[n] + points(1)[n] for n in points(0)}
+            note = process.recovery._catchup._note
+            await asyncio.sleep(2)  # How far it is it does not claim to know.
+            assert process.recovery._catchup._note == note
+        finally:
+            etcd.thaw(0)
+        await eventually(lambda: process.recovery._catchup._note.whole_ms > note.whole_ms)
+        assert one.client.states == dict.fromkeys(("a-0", "b-0", "c-0"), State.ACTIVE)
 
 
 async def test_a_lost_disk_is_behind_until_it_is_repaired(etcd: EtcdCluster, tmp_path: Path) -> None:

@@ -34,16 +34,25 @@ def report(*damages: Damage) -> Report:
 def test_a_power_cut_costs_what_was_not_synced(
     before: Alive | None, wal: WalConfig, boot: str, expected: int
 ) -> None:
-    assert lost_since_ms(before, report(), wal, boot) == expected
+    assert lost_since_ms(before, report(), 0, wal, boot) == expected
 
 
 def test_damage_counts_once_and_a_torn_end_never() -> None:
     torn, damaged = Damage(3, 40, 50, torn=True), Damage(2, 40, 50, torn=False)
-    assert lost_since_ms(NOTE, report(torn), WalConfig(), "b") == 0
-    assert lost_since_ms(NOTE, report(torn, damaged), WalConfig(), "b") == EVER_MS
+    assert lost_since_ms(NOTE, report(torn), 0, WalConfig(), "b") == 0
+    assert lost_since_ms(NOTE, report(torn, damaged), 0, WalConfig(), "b") == EVER_MS
     known = Alive(100_000, "b", damages=damages_of(report(torn, damaged)))
-    assert lost_since_ms(known, report(damaged), WalConfig(), "b") == 0
-    assert lost_since_ms(known, report(damaged, Damage(2, 90, 99, torn=False)), WalConfig(), "b") == EVER_MS
+    assert lost_since_ms(known, report(damaged), 0, WalConfig(), "b") == 0
+    assert (
+        lost_since_ms(known, report(damaged, Damage(2, 90, 99, torn=False)), 0, WalConfig(), "b") == EVER_MS
+    )
+
+
+def test_a_log_that_is_gone_is_lost_unless_it_was_shipped() -> None:
+    before = Alive(100_000, "b", segment=7)
+    for last, shipped, expected in ((7, 0, 0), (8, 0, 0), (0, 0, EVER_MS), (6, 5, EVER_MS), (0, 7, 0)):
+        report = Report(last_segment=last)
+        assert lost_since_ms(before, report, shipped, WalConfig(), "b") == expected
 
 
 def test_a_note_survives_its_file_and_a_damaged_one_says_nothing(tmp_path: Path) -> None:

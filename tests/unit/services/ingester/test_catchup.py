@@ -84,6 +84,7 @@ class World:
             self.file,
             self.clock,
             RepairMetrics(CollectorRegistry()),
+            segment=lambda: 3,
             interval_s=5,
             margin_ms=MARGIN_MS,
             ahead_ms=AHEAD_MS,

@@ -1,0 +1,47 @@
+"""`prepare-shutdown`: told, asked and taken back, any number of times, and kept on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rondel.cluster.marker import Marker
+from rondel.runtime.router import Router
+from services.ingester.http import leave_routes
+from tests.support.asgi import call
+
+PATH = "/ingester/prepare-shutdown"
+UNSET = {"status": "unset", "timestamp": 0}
+
+
+class Times:
+    """The clock goes on by a second with each look."""
+
+    now_ms = 5_000
+
+    def __call__(self) -> int:
+        self.now_ms += 1_000
+        return self.now_ms
+
+
+async def test_the_time_of_the_first_call_stays_until_it_is_taken_back(tmp_path: Path) -> None:
+    marker = Marker(tmp_path / "leave")
+    app = Router(leave_routes(marker, Times()))
+
+    async def ask(method: str) -> dict[str, object]:
+        answer = await call(app, PATH, method=method)
+        assert answer.status == 200
+        found: dict[str, object] = json.loads(answer.body)
+        return found
+
+    assert await ask("GET") == UNSET
+    told = {"status": "set", "timestamp": 6}
+    assert [await ask(method) for method in ("POST", "POST", "GET")] == [told] * 3
+    assert Marker(tmp_path / "leave").since_ms() == 6_000
+    assert [await ask(method) for method in ("DELETE", "DELETE", "GET")] == [UNSET] * 3
+    assert await ask("POST") == {"status": "set", "timestamp": 8}
+
+
+async def test_other_methods_are_refused(tmp_path: Path) -> None:
+    answer = await call(Router(leave_routes(Marker(tmp_path / "leave"), Times())), PATH, method="PUT")
+    assert answer.status == 405
