@@ -11,6 +11,7 @@ from collections.abc import Callable, Set
 from typing import TypeVar
 
 from rondel.cluster.asking import Asker, Question
+from rondel.cluster.ringview import GONE_MS
 from rondel.model.frame import ExemplarFrame
 from rondel.model.labels import LabelSets, Matchers
 from rondel.model.merge import distinct, merge_exemplars, merge_selections
@@ -123,12 +124,18 @@ class ClusterStorage:
 
     def tenants(self, since_ms: int) -> list[str]:
         """Sorted, all of whom anything was written since then."""
-        answers = self._asker.ask(lambda remote, epoch: remote.tenants(epoch), since_ms, PATIENT)
+        answers = self._asker.ask(
+            lambda remote, epoch: remote.tenants(epoch), self._recent(since_ms), PATIENT
+        )
         return sorted({tenant for tenants in answers.found for tenant in tenants})
 
     def _ask(self, tenant: str, question: Question[_T], since_ms: int, watch: Watch) -> list[_T]:
         # What is of a time was written at that time or later.
-        answers = self._asker.ask(question, since_ms, watch)
+        answers = self._asker.ask(question, self._recent(since_ms), watch)
         if answers.shipped:
             self._ensure(tenant, answers.shipped)
         return answers.found
+
+    def _recent(self, since_ms: int) -> int:
+        """Not before the time that rings remember: what was written then is in blocks."""
+        return max(since_ms, self._now_ms() - GONE_MS)

@@ -29,6 +29,10 @@ __all__ = [
     "write_quorum",
 ]
 
+_WIDTH: Final = 5
+"""members of a set, at most"""
+_PLACES: Final = 1 << 12
+"""of a ring at most, NOBODY included: so a set is one number"""
 SKEW_MS: Final = 15 * 60_000
 """by how much clocks of a cluster may differ before a read looks at too few rings of the past"""
 
@@ -176,16 +180,34 @@ def enough(ring: Ring, order: Sequence[str], since_ms: int) -> tuple[str, ...] |
         return None
     allowed = write_quorum(ring.replication_factor) - 1
     places = {one.id: place for place, one in enumerate(ring.entries)}
-    silent = _silent(ring, frozenset(order))
-    judged = [routes.sets[_can_write(ring, routes)] for routes in ring.possible(since_ms - SKEW_MS)]
-    lacking = [silent[sets].sum(axis=1) for sets in judged]
+    # Rings of different times have many more ranges than sets.
+    sets = _distinct([routes.sets[_can_write(ring, routes)] for routes in ring.possible(since_ms - SKEW_MS)])
+    lacking = _silent(ring, frozenset(order))[sets].sum(axis=1)
     kept = list(order)
     for id in reversed(order):
-        more = [count + (sets == places[id]).any(axis=1) for sets, count in zip(judged, lacking, strict=True)]
-        if all((count <= allowed).all() for count in more):
+        more = lacking + (sets == places[id]).any(axis=1)
+        if (more <= allowed).all():
             lacking = more
             kept.remove(id)
     return tuple(kept)
+
+
+def _distinct(parts: Iterable[NDArray[np.int16]]) -> NDArray[np.int16]:
+    """int16[sets, WIDTH]: each set of any part once, whatever the order of its members."""
+    keys = np.zeros(0, np.int64)
+    for sets in parts:
+        row = np.full((len(sets), _WIDTH), NOBODY, np.int64)
+        row[:, : sets.shape[1]] = np.sort(sets, axis=1)
+        packed = row[:, 0]
+        for column in range(1, _WIDTH):
+            packed = packed * _PLACES + row[:, column]
+        keys = np.union1d(keys, packed)
+    columns = []
+    for _ in range(_WIDTH):
+        place = (keys - NOBODY) % _PLACES + NOBODY
+        columns.append(place)
+        keys = (keys - place) // _PLACES
+    return np.stack(columns, axis=1).astype(np.int16)
 
 
 def _can_write(ring: Ring, routes: Routes) -> NDArray[np.bool_]:
