@@ -13,6 +13,7 @@ import msgspec
 from rondel.cluster import page as ring_page
 from rondel.cluster.config import ClusterConfig
 from rondel.cluster.node import Node
+from rondel.cluster.ringmetrics import RingMetrics
 from rondel.errors import ConfigError
 from rondel.kv.etcd import EtcdConfig, EtcdStore
 from rondel.model.tenant import TenancyConfig, check_tenants
@@ -130,6 +131,7 @@ class DistributorProcess:
             self.clock.now_ms,
             on_failure=lambda task, error: self.parts.fail("cluster", error),
         )
+        self.registry.register(RingMetrics(lambda: self.node.view))
         self._meter = Meter("client", self.registry)
         self._own = {tenant: config.distributor_of(tenant) for tenant in config.tenants}
         self.replicas = tracker_of(config.distributor, self._own, self.store, self.node.keys, self.clock)

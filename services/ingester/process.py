@@ -15,6 +15,7 @@ from typing import Final
 
 from rondel.block import BlockWriter, Meta, new_ulid
 from rondel.cluster import page
+from rondel.cluster.ringmetrics import RingMetrics
 from rondel.kv.etcd import EtcdStore
 from rondel.objstore import open_bucket
 from rondel.rpc.identity import Identity
@@ -99,6 +100,7 @@ class IngesterProcess:
             on_left=end,
             on_failure=lambda error: self.parts.fail("membership", error),
         )
+        self.registry.register(RingMetrics(lambda: node.view if (node := self.membership.node) else None))
         self.recovery = Recovery(
             config,
             self.ingester,

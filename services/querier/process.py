@@ -15,6 +15,7 @@ from rondel.block.store import Config as StoreConfig
 from rondel.cluster import page as ring_page
 from rondel.cluster.config import ClusterConfig
 from rondel.cluster.node import Node
+from rondel.cluster.ringmetrics import RingMetrics
 from rondel.errors import ConfigError
 from rondel.kv.etcd import EtcdConfig, EtcdStore
 from rondel.model.labels import Matchers
@@ -134,6 +135,7 @@ class QuerierProcess:
             self.clock.now_ms,
             on_failure=lambda task, error: self.parts.fail("cluster", error),
         )
+        self.registry.register(RingMetrics(lambda: self.node.view))
         self.blocks = BlockStore(
             open_bucket(config.objstore),
             config.store,

@@ -58,6 +58,11 @@ _SECTIONS: Final = {
         "What queriers, and ingesters that are repaired, ask of ingesters. Others stand in for one that "
         "fails or is slow: `hedged`. Only `incomplete` reads have no answer.",
     ),
+    "rondel_ring_": (
+        "The ring",
+        "Of a cluster only, as this process sees it; `/ring` says more. `rondel_ring_lacking_entries` "
+        "above 0 for minutes is a key-value store that was wiped.",
+    ),
     "rondel_compactor_": ("Compaction", "Merges, retention and deletion."),
     "": ("Process", "The process itself."),
 }
