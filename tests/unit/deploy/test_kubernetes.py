@@ -151,6 +151,12 @@ def test_pods_may_do_no_more_than_they_need(found: list[Object]) -> None:
             assert "cpu" not in container["resources"]["limits"]
 
 
+def test_a_change_does_not_restart_ingesters_of_several_zones_at_once(found: list[Object]) -> None:
+    sets = [one for name, one in named(found, "StatefulSet").items() if name.startswith("rondel-ingester-")]
+    assert len(sets) == 3
+    assert {one["spec"]["updateStrategy"]["type"] for one in sets} == {"OnDelete"}
+
+
 def test_images_are_pinned(found: list[Object]) -> None:
     for _, template in pods(found):
         for container in template["spec"]["containers"]:
