@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from rondel.errors import Unavailable
@@ -15,6 +16,7 @@ from rondel.rpc.codec import Decoder
 from rondel.rpc.identity import Identity
 from rondel.rpc.meter import Meter
 from rondel.rpc.remote import Remote
+from rondel.runtime import machine
 from rondel.runtime.tasks import TaskOwner
 
 __all__ = ["Remotes"]
@@ -48,6 +50,7 @@ class Remotes:
         self._lock = threading.Lock()
         self._open: dict[tuple[str, str], tuple[Channel, Remote]] = {}
         self._closing = TaskOwner("remotes")
+        self._threads = ThreadPoolExecutor(machine.cores(), thread_name_prefix="decode")
 
     def __len__(self) -> int:
         return len(self._open)
@@ -80,6 +83,7 @@ class Remotes:
             self._open.clear()
         for channel in left:
             await channel.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _made(self, instance: Instance) -> tuple[Channel, Remote]:
         if self._loop is None:
@@ -91,6 +95,7 @@ class Remotes:
             meant,
             self._decoder,
             self._loop,
+            self._threads,
             timeout_s=self._timeout_s,
             on_failure=lambda: self._on_failure(instance.id),
         )

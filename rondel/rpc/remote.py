@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from typing import Any, Generic, TypeVar
 
 from rondel.model.costs import counted
@@ -90,17 +90,20 @@ class Remote:
         meant: Identity,
         decoder: Decoder,
         loop: asyncio.AbstractEventLoop,
+        threads: Executor,
         *,
         timeout_s: float = 120.0,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_failure` is called where a selection breaks while it is read."""
+        """`threads` decode samples, and nobody waits in them. `on_failure` is called where a selection breaks
+        while it is read."""
         self.source = f"ingester {meant.instance}"
         """its name among the sources of a query"""
         self._channel = channel
         self._metadata = meant.metadata()
         self._decoder = decoder
         self._bridge = Bridge(loop)
+        self._threads = threads
         self._timeout_s = timeout_s
         self._on_failure = on_failure
 
@@ -131,7 +134,7 @@ class Remote:
         return reply.start(answering())
 
     def _selection(self, opened: SelectStream, watch: Watch, labels: bytes) -> RemoteSelection:
-        session = Session(opened, self._bridge, self._decoder, watch, self._on_failure)
+        session = Session(opened, self._bridge, self._decoder, watch, self._threads, self._on_failure)
         return RemoteSelection(session, self._decoder.labels(labels))
 
     def series(

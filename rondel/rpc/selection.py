@@ -10,10 +10,10 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from rondel.storage import Watch
 __all__ = ["RemoteSelection", "Session"]
 
 _Rows = NDArray[np.int64]
+_T = TypeVar("_T")
 
 
 class SelectStream:
@@ -61,24 +62,32 @@ class Session:
         bridge: Bridge,
         decoder: Decoder,
         watch: Watch,
+        threads: Executor,
         on_failure: Callable[[], None],
     ) -> None:
         self._stream = stream
         self._bridge = bridge
         self._watch = watch
+        self._threads = threads
         self._on_failure = on_failure
-        self.decoder = decoder
+        self._decoder = decoder
         weakref.finalize(self, bridge.soon, stream.stream.close).atexit = False
 
-    def start(self, start: int, stop: int, picked: _Rows | None) -> Future[bytes]:
-        """Asks for the samples of these rows, or of those of `picked`."""
+    def start(self, start: int, stop: int, picked: _Rows | None, labels: LabelSets) -> Future[SeriesFrame]:
+        """Asks for the samples of these rows, or of those of `picked`; `labels` are of all of them."""
         if picked is None:
             rows = pb.Rows(start=start, stop=stop)
         else:
             rows = pb.Rows(picked=picked[start:stop].tolist())
-        return self._bridge.start(self._stream.ask(pb.SelectRequest(read=rows)))
+        decoder = self._decoder
 
-    def wait(self, future: Future[bytes]) -> bytes:
+        def decoded(answer: bytes) -> SeriesFrame:
+            return decoder.frame(labels.take(np.arange(start, stop, dtype=np.int64)), answer)
+
+        # Whoever waits for it must not be held by it: the session ends with the last selection.
+        return self._bridge.start(_frame(self._stream, pb.SelectRequest(read=rows), decoded, self._threads))
+
+    def wait(self, future: Future[_T]) -> _T:
         """The answer; whoever stops waiting for one has no use for the stream.
 
         Raises Unavailable (`read-broken`) where the other process cannot go on: a new selection may, there or
@@ -97,14 +106,28 @@ class Session:
         self._bridge.soon(self._stream.stream.close)
 
 
-@dataclass(slots=True)
+async def _frame(
+    stream: SelectStream,
+    request: pb.SelectRequest,
+    decoded: Callable[[bytes], SeriesFrame],
+    threads: Executor,
+) -> SeriesFrame:
+    """Decoded in a thread, so that replicas are decoded beside each other and beside the query's work."""
+    answer = await stream.ask(request)
+    try:
+        decoding = threads.submit(decoded, answer)
+    except RuntimeError as error:
+        raise Unavailable("the process is shutting down") from error
+    return await asyncio.wrap_future(decoding)
+
+
+@dataclass(frozen=True, slots=True)
 class _Block:
     """Rows `[start, stop)`, asked for."""
 
     start: int
     stop: int
-    answer: Future[bytes]
-    frame: SeriesFrame | None = None
+    frame: Future[SeriesFrame]
 
 
 class RemoteSelection:
@@ -132,7 +155,7 @@ class RemoteSelection:
             return EmptySelection().read(0, 0)
         with self._reading:
             blocks = self._blocks(start, stop)
-            parts = [(block, self._frame(block)) for block in blocks]
+            parts = [(block, self._session.wait(block.frame)) for block in blocks]
         if len(parts) == 1 and (blocks[0].start, blocks[0].stop) == (start, stop):
             return parts[0][1]
         rows = np.arange(start, stop, dtype=np.int64)
@@ -157,14 +180,7 @@ class RemoteSelection:
         return blocks
 
     def _ask(self, start: int, stop: int) -> _Block:
-        return _Block(start, stop, self._session.start(start, stop, self._picked))
-
-    def _frame(self, block: _Block) -> SeriesFrame:
-        if block.frame is None:
-            rows = np.arange(block.start, block.stop, dtype=np.int64)
-            answer = self._session.wait(block.answer)
-            block.frame = self._session.decoder.frame(self._labels.take(rows), answer)
-        return block.frame
+        return _Block(start, stop, self._session.start(start, stop, self._picked, self._labels))
 
 
 def _inside(block: _Block, rows: _Rows) -> _Rows:

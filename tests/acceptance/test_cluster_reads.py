@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from rondel.block import BlockStore, BlockWriter, new_ulid
 from rondel.block.store import Config as StoreConfig
 from rondel.errors import Unavailable
+from rondel.model.labels import Matchers
 from rondel.model.merge import MergedStorage
 from rondel.objstore import Bucket, open_bucket
 from rondel.runtime.clock import FakeClock, SystemClock
@@ -31,7 +32,6 @@ from services.ingester.read import HeadStorage
 from services.ingester.ship import Shipper
 from tests.support.fleets import Fleet, running_fleet
 from tests.support.ingesters import NOW_MS, batch, make
-from tests.support.rpc import matching
 from tests.unit.services.standalone.test_moving_samples import CONFIG, Pausing
 
 READS: Final = 15
@@ -104,7 +104,7 @@ class Scene:
 def steps(storage: MergedStorage, first: int, last: int) -> list[int]:
     """The steps whose samples a querier finds, sorted, one for each series that has it."""
     mint_ms, maxt_ms = NOW_MS + first * STEP_MS, NOW_MS + last * STEP_MS
-    selection = storage.select(Select("a", matching(("job", "=", "test")), mint_ms, maxt_ms))
+    selection = storage.select(Select("a", Matchers([("job", "=", "test")]), mint_ms, maxt_ms))
     frame = selection.read(0, len(selection.labels))
     return sorted(int(value) for value in frame.values.tolist())
 

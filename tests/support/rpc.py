@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ from tests.support.memory_storage import MemoryStorage
 __all__ = [
     "IDENTITY",
     "LOOPBACK",
+    "THREADS",
     "MemorySource",
     "Pushes",
     "RemoteStorage",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 IDENTITY = Identity("test", "ingester-0")
+THREADS = ThreadPoolExecutor(2, thread_name_prefix="decode")
 LOOPBACK = ServerConfig(listen="127.0.0.1:0", drain_s=0.2)
 _IMPATIENT = PushLimits(pause_s_max=0.2)
 
@@ -216,7 +219,7 @@ async def reading(
 ) -> AsyncIterator[RemoteStorage]:
     async with channel_to(endpoint, tls) as channel:
         loop = asyncio.get_running_loop()
-        yield RemoteStorage(Remote(channel, meant, WireDecoder(), loop, timeout_s=timeout_s))
+        yield RemoteStorage(Remote(channel, meant, WireDecoder(), loop, THREADS, timeout_s=timeout_s))
 
 
 @asynccontextmanager

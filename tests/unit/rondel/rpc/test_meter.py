@@ -16,6 +16,7 @@ from rondel.rpc.remote import Remote
 from rondel.rpc.wire import WireDecoder
 from tests.support.rpc import (
     IDENTITY,
+    THREADS,
     MemorySource,
     Pushes,
     RemoteStorage,
@@ -78,7 +79,7 @@ async def test_reads_are_counted_and_timed() -> None:
         serving(MemorySource(), meter=sides.server) as served,
         channel_to(served.endpoint, meter=sides.client) as channel,
     ):
-        storage = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), asyncio.get_running_loop()))
+        storage = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), asyncio.get_running_loop(), THREADS))
         await asyncio.to_thread(storage.label_names, "a", [Matchers([("job", "=", "x")])], 0, 9)
         await eventually(lambda: sides.both("calls_total", method="LabelNames", outcome="ok") == (1, 1))
         assert sides.both("call_duration_seconds_count", method="LabelNames") == (1, 1)
@@ -95,7 +96,7 @@ async def test_an_error_of_a_read_is_counted_on_both_sides() -> None:
         serving(Empty(), meter=sides.server) as served,
         channel_to(served.endpoint, meter=sides.client) as channel,
     ):
-        storage = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), asyncio.get_running_loop()))
+        storage = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), asyncio.get_running_loop(), THREADS))
         with pytest.raises(NotFound):
             await asyncio.to_thread(storage.metadata, "a", None)
         await eventually(lambda: sides.both("calls_total", method="Metadata", outcome="NotFound") == (1, 1))

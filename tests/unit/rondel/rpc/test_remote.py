@@ -31,6 +31,7 @@ from rondel.storage import Costs, MetricMetadata, Select, Selection, Watch
 from tests.support.cut_proxy import CutProxy
 from tests.support.rpc import (
     IDENTITY,
+    THREADS,
     MemorySource,
     RemoteStorage,
     Settled,
@@ -517,7 +518,7 @@ async def test_a_loop_that_has_ended_is_unavailable() -> None:
     ended = asyncio.new_event_loop()
     ended.close()
     async with channel_to("127.0.0.1:1") as channel:
-        remote = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), ended))
+        remote = RemoteStorage(Remote(channel, IDENTITY, WireDecoder(), ended, THREADS))
         with pytest.raises(Unavailable, match="shutting down"):
             await in_thread(lambda: remote.metadata("a", None))
 
