@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from random import Random
 from typing import Protocol
 
@@ -15,6 +13,7 @@ from rondel.kv.store import KeyValueStore
 from rondel.model.write import WriteBatch, Written
 from rondel.runtime.clock import Clock
 from rondel.runtime.service import Service
+from rondel.runtime.tasks import TaskOwner
 from services.distributor.config import Config
 
 __all__ = ["NotElected", "Pairs", "Replicas", "service", "tracker_of"]
@@ -91,16 +90,13 @@ def tracker_of(
 
 
 def service(tracker: Tracker) -> Service:
-    """Runs for as long as requests come: it starts before them and stops after them."""
-    running: list[asyncio.Task[None]] = []
+    """Runs for as long as requests come: it starts before them and stops after them. It fails when following
+    the store does, which is a bug: a store that is away is not."""
+    ha: Service
+    tasks = TaskOwner("replicas", lambda _, error: ha.fail(error))
 
     async def start() -> None:
-        running.append(asyncio.get_running_loop().create_task(tracker.run(), name="ha"))
+        tasks.spawn(tracker.run(), name="tracker")
 
-    async def stop() -> None:
-        for task in running:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    return Service("ha", start=start, stop=stop)
+    ha = Service("ha", start=start, stop=tasks.close)
+    return ha

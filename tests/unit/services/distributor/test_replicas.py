@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from rondel.cluster.keys import Keys
 from rondel.errors import LimitExceeded, Unavailable
+from rondel.kv.memory import MemoryStore
+from rondel.kv.store import Snapshot
 from rondel.runtime.clock import FakeClock
+from rondel.runtime.service import State
 from services.distributor.config import Config
 from services.distributor.push import Distributor
+from services.distributor.replicas import service, tracker_of
 from tests.support.remote_write import HEADERS, HEADERS_V2, body_of, write_request, write_request_v2
 from tests.unit.services.distributor.test_http import NOW_MS, Bench, FakeIngester
 
@@ -121,6 +127,28 @@ async def test_one_pair_too_many_is_400_and_no_election_is_503() -> None:
     assert "retry-after" in answer.headers
     assert one.ingester.pushed == []
     assert one.nothing_is_inside()
+
+
+async def test_a_tracker_that_dies_is_a_failure_of_its_process() -> None:
+    class Broken(MemoryStore):
+        async def snapshot(self, prefix: str) -> Snapshot:
+            raise RuntimeError("a bug")
+
+    clock = FakeClock(NOW_MS)
+    tracker = tracker_of(CONFIG, {}, Broken(clock.monotonic_s), Keys("c"), clock)
+    assert tracker is not None
+    ha = service(tracker)
+    failed = asyncio.Event()
+    ha.on_failure = lambda _: failed.set()
+    await ha.start()
+    await asyncio.wait_for(failed.wait(), 10)
+    assert ha.state is State.FAILED
+    await ha.stop()
+
+
+def test_no_tenant_no_tracker() -> None:
+    clock = FakeClock(NOW_MS)
+    assert tracker_of(Config(), {}, MemoryStore(clock.monotonic_s), Keys("c"), clock) is None
 
 
 def test_pairs_need_somebody_who_elects() -> None:
