@@ -73,15 +73,21 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// Replaces `out` by these labels and `more`, which come instead of those of the same name.
+    /// Replaces `out` by these labels and `more`, which come instead of those of the same name; both, and what
+    /// comes of it, are in order of names.
     pub fn with<'b>(&'b self, more: &[Label<'b>], out: &mut Vec<Label<'b>>) {
         out.clear();
-        let own = self
-            .0
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.as_ref()));
-        out.extend(own.filter(|(name, _)| more.iter().all(|one| one.0 != *name)));
-        out.extend_from_slice(more);
+        out.reserve(self.0.len() + more.len());
+        let mut more = more.iter().copied().peekable();
+        for (name, value) in &self.0 {
+            while let Some(before) = more.next_if(|one| one.0 < name.as_ref()) {
+                out.push(before);
+            }
+            if more.peek().is_none_or(|one| one.0 != name.as_ref()) {
+                out.push((name, value));
+            }
+        }
+        out.extend(more);
     }
 }
 
@@ -120,27 +126,27 @@ impl<'a> Resource<'a> {
     }
 
     /// The labels of a point with these attributes, without the name of its metric.
-    pub fn labels_of(&self, attributes: Vec<Attribute<'a>>) -> Labels<'a> {
+    pub fn labels_of<'r>(&'r self, attributes: Vec<Attribute<'r>>) -> Labels<'r> {
         let mut labels = Labels::of(attributes);
         for (name, value) in &self.promoted.0 {
             if !labels.has(name) {
-                labels.set(name.clone(), value.clone());
+                labels.set(Cow::Borrowed(name), Cow::Borrowed(value));
             }
         }
         self.identify(&mut labels);
         labels
     }
 
-    fn identify(&self, labels: &mut Labels<'a>) {
+    fn identify<'r>(&'r self, labels: &mut Labels<'r>) {
         for (name, value) in [(JOB, &self.job), (INSTANCE, &self.instance)] {
             if let Some(value) = value {
-                labels.set(Cow::Borrowed(name), value.clone());
+                labels.set(Cow::Borrowed(name), Cow::Borrowed(value));
             }
         }
     }
 
     /// The labels of `target_info`, where the resource says more than who it is.
-    pub fn info(&self) -> Option<Labels<'a>> {
+    pub fn info(&self) -> Option<Labels<'_>> {
         let identifies = [SERVICE_NAME, SERVICE_NAMESPACE, SERVICE_INSTANCE];
         let says_more = |one: &&Attribute<'_>| !identifies.contains(&one.key);
         let more: Vec<_> = self.attributes.iter().filter(says_more).cloned().collect();

@@ -5,6 +5,9 @@
 
 use std::borrow::Cow;
 
+/// Of what `prefix_of` gives.
+const PREFIX_BYTES_MAX: usize = 4;
+
 /// What a metric is, as far as its name says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -151,13 +154,25 @@ pub fn label_name(key: &[u8]) -> Cow<'_, [u8]> {
     if key.iter().all(is_plain) && prefix_of(key).is_empty() {
         return Cow::Borrowed(key);
     }
-    let spell = |c: char| match c.is_ascii_alphanumeric() {
-        true => c as u8,
-        false => b'_',
-    };
-    let plain: Vec<u8> = String::from_utf8_lossy(key).chars().map(spell).collect();
-    let prefix = prefix_of(&plain);
-    Cow::Owned([prefix, &plain].concat())
+    let mut name = Vec::with_capacity(key.len() + PREFIX_BYTES_MAX);
+    if key.is_ascii() {
+        name.extend(
+            key.iter()
+                .map(|byte| if is_plain(byte) { *byte } else { b'_' }),
+        );
+    } else {
+        let text = String::from_utf8_lossy(key);
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() {
+                c as u8
+            } else {
+                b'_'
+            }
+        };
+        name.extend(text.chars().map(plain));
+    }
+    name.splice(..0, prefix_of(&name).iter().copied());
+    Cow::Owned(name)
 }
 
 /// Two underscores at the start are a name of the system's; one alone is not to look like it.
