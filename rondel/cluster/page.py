@@ -25,7 +25,7 @@ from rondel.ring.instance import State
 from rondel.runtime import envelope, logs
 from rondel.runtime.router import Route, route
 
-__all__ = ["routes"]
+__all__ = ["accepts_loss", "routes", "same_origin"]
 
 _log = logs.get(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -54,18 +54,18 @@ class _Ring:
         return HTMLResponse(_html(seen), headers={"content-security-policy": _POLICY})
 
     async def forget(self, request: Request) -> Response:
-        _same_origin(request)
+        same_origin(request)
         id = request.query_params.get("id", "")
         if not id:
             raise InvalidData("id: name the ingester that is gone, for example /ring/forget?id=ingester-a-0")
-        done = await forget(self._node, id, self._now_ms, accept_loss=_accepts_loss(request))
+        done = await forget(self._node, id, self._now_ms, accept_loss=accepts_loss(request))
         return _answer(done, 200 if done.state is State.LEFT else 202)
 
     async def believe(self, request: Request) -> Response:
-        _same_origin(request)
+        same_origin(request)
         view = self._node.view
         kept = [one.id for one in view.lacking if one.state is not State.LEFT]
-        if kept and not _accepts_loss(request):
+        if kept and not accepts_loss(request):
             raise Conflict(
                 f"the store lacks {', '.join(kept)}: this process would forget them, and with them what only "
                 "they have. If they are alive they put their entries back; accept_loss=true gives them up"
@@ -79,14 +79,15 @@ def _answer(value: object, status: int) -> Response:
     return Response(envelope.success(_encode(value)), status, media_type=envelope.JSON)
 
 
-def _accepts_loss(request: Request) -> bool:
+def accepts_loss(request: Request) -> bool:
+    """Whether an operator says so with `accept_loss=true`. Raises InvalidData."""
     text = request.query_params.get("accept_loss", "false")
     if text not in ("true", "false"):
         raise InvalidData(f"accept_loss: want true or false, not {text[:40]!r}")
     return text == "true"
 
 
-def _same_origin(request: Request) -> None:
+def same_origin(request: Request) -> None:
     """A page of somebody else's must not speak for the operator whose browser shows it."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):

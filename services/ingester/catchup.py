@@ -129,6 +129,15 @@ class CatchUp:
         """Gives up a repair; the next life begins it anew."""
         await self._tasks.close()
 
+    async def give_up(self) -> None:
+        """An operator's word: what was acknowledged here and is lost stays lost. From now on our answers
+        count; what replicas have comes as what was missed."""
+        self._note = replace(self._note, whole_ms=0)
+        await in_thread(partial(self._file.store, self._note))
+        self._is_lacking = True
+        self._pause_s = _PAUSE_S
+        self._place.caught_up()
+
     def closed(self) -> None:
         """The log is synced and closed."""
         self._file.store(replace(self._note, is_closed=True))

@@ -31,7 +31,7 @@ from rondel.runtime.service import Group, Service
 from rondel.runtime.telemetry import new_registry
 from services.ingester.alive import AliveFile, boot_id, damages_of, lost_since_ms
 from services.ingester.clusterconfig import Config
-from services.ingester.http import leave_routes, routes
+from services.ingester.http import leave_routes, loss_routes, routes
 from services.ingester.intake import ClusterIntake
 from services.ingester.membership import Membership
 from services.ingester.owned import Owned
@@ -175,7 +175,7 @@ class IngesterProcess:
             Identity(config.cluster.name, config.id),
             ClusterIntake(self.ingester, config.id, member.ring),
             HeadStorage(self.ingester.tenants),
-            HeadStandings(self.ingester, config.id, member.ring, lambda: member.behind_since_ms),
+            HeadStandings(self.ingester, config.id, member.ring, self._behind_since_ms),
             WireEncoder(),
             _on_bug,
             config.server(),
@@ -210,10 +210,14 @@ class IngesterProcess:
     def _open_sink(self, tenant: str) -> BlockWriter:
         return BlockWriter(self.bucket, tenant, new_ulid(self.clock.now_ms()), scratch=self._scratch)
 
+    def _behind_since_ms(self) -> int:
+        return self.membership.behind_since_ms
+
     def _pages(self) -> Router:
         router = Router(pages.routes(self.waiting, self.registry, self.config))
         router.include("", routes(self.shipper))
         router.include("", leave_routes(self.membership.marker, self.clock.now_ms))
+        router.include("", loss_routes(self._behind_since_ms, self.recovery.give_up))
         return router
 
 

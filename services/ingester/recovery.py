@@ -97,6 +97,10 @@ class Recovery:
         await self._catchup.stop()
         await self._remotes.close()
 
+    async def give_up(self) -> None:
+        """What is lost stays lost."""
+        await self._catchup.give_up()
+
     def closed(self) -> None:
         """The log is synced and closed."""
         if self._has_begun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +26,7 @@ from rondel.runtime import http
 from rondel.storage import Select
 from services.ingester.clusterconfig import Config, GrpcConfig, MembershipConfig, RepairConfig
 from services.ingester.process import IngesterProcess
+from tests.support.asgi import call
 from tests.support.etcd import EtcdCluster
 from tests.support.ingesters import EVER, Samples, contents, samples_of
 from tests.support.ring_client import RingClient, ring_client
@@ -192,6 +194,28 @@ async def test_a_lost_disk_is_behind_until_it_is_repaired(etcd: EtcdCluster, tmp
         assert one.held("a-0") == both
         await one.stop("b-0")
         assert await one.client.read() == both
+
+
+async def test_two_lost_disks_are_given_up_by_an_operator_and_have_what_the_third_has(
+    etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async with world(etcd, tmp_path, "a-0", "b-0", "c-0") as one:
+        await one.push(0)
+        await one.stop("a-0", "b-0")
+        for id in ("a-0", "b-0"):
+            shutil.rmtree(tmp_path / id)
+            await one.start(id)
+        await eventually(lambda: all(one.client.instance(id).behind_since_ms for id in ("a-0", "b-0")))
+        with pytest.raises(Unavailable):
+            await one.client.read()
+        for id in ("a-0", "b-0"):
+            app = one.running[id]._router
+            refused = await call(app, "/ingester/behind", method="GET")
+            assert refused.text == json.dumps({"behind_since_ms": EVER_MS})
+            done = await call(app, "/ingester/behind", method="DELETE", query="accept_loss=true")
+            assert (done.status, done.text) == (200, json.dumps({"behind_since_ms": 0}))
+        await eventually(lambda: one.held("a-0") == one.held("b-0") == points(0), 60)
+        assert await one.client.read() == points(0)
 
 
 async def test_who_was_told_to_leaves_with_everything_in_blocks(etcd: EtcdCluster, tmp_path: Path) -> None:

@@ -52,11 +52,14 @@ class Repairs:
     def __init__(self) -> None:
         self.ranges: list[tuple[int, int]] = []
         self.failures = 0
+        self.is_waiting = False
         self.go = asyncio.Event()
         self.go.set()
 
     async def run(self, mint_ms: int, maxt_ms: int) -> int:
+        self.is_waiting = True
         await self.go.wait()
+        self.is_waiting = False
         self.ranges.append((mint_ms, maxt_ms))
         if self.failures:
             self.failures -= 1
@@ -95,10 +98,10 @@ class World:
         self.catchup.begin(before, "boot", ())
 
     async def advance(self, seconds: int) -> None:
-        """Notes are written in a thread."""
+        """Notes are written in a thread: time waits for it."""
         for _ in range(seconds):
             await self.clock.advance(1)
-            await asyncio.sleep(0.003)
+            await eventually(lambda: self.clock.sleepers or self.repairs.is_waiting)
 
     async def noted_ms(self) -> int:
         """Of the last note, from the start on."""
@@ -184,6 +187,18 @@ async def test_who_is_behind_since_a_time_asks_from_there_on(tmp_path: Path) -> 
     async with world(tmp_path, Alive(NOW_MS - 1_000, "boot"), Here(behind_since_ms=NOW_MS - 9_000)) as one:
         await one.advance(10)
         assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [NOW_MS - 9_000 - MARGIN_MS]
+
+
+async def test_what_is_given_up_comes_as_what_was_missed(tmp_path: Path) -> None:
+    async with world(tmp_path, here=Here(behind_since_ms=1)) as one:
+        one.repairs.failures = 1
+        await one.advance(10)
+        await one.catchup.give_up()
+        assert one.here.behind_since_ms == 0
+        one.repairs.ranges.clear()
+        await one.advance(30)
+        assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [-MARGIN_MS]
+        assert await one.noted_ms() > 0
 
 
 async def test_without_replicas_what_is_lost_stays_lost(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from rondel.cluster.marker import Marker
+from rondel.errors import Conflict
 from rondel.runtime.router import Router
-from services.ingester.http import leave_routes
+from services.ingester.http import leave_routes, loss_routes
 from tests.support.asgi import call
 
 PATH = "/ingester/prepare-shutdown"
@@ -40,6 +43,31 @@ async def test_the_time_of_the_first_call_stays_until_it_is_taken_back(tmp_path:
     assert Marker(tmp_path / "leave").since_ms() == 6_000
     assert [await ask(method) for method in ("DELETE", "DELETE", "GET")] == [UNSET] * 3
     assert await ask("POST") == {"status": "set", "timestamp": 8}
+
+
+async def test_a_loss_is_accepted_in_so_many_words() -> None:
+    since_ms = [1]
+
+    async def give_up() -> None:
+        since_ms[0] = 0
+
+    app = Router(loss_routes(lambda: since_ms[0], give_up))
+    with pytest.raises(Conflict, match="accept_loss=true"):
+        await call(app, "/ingester/behind", method="DELETE")
+    with pytest.raises(Conflict, match="a page of"):
+        await call(app, "/ingester/behind", method="DELETE", headers={"origin": "http://elsewhere"})
+    answer = await call(app, "/ingester/behind", method="DELETE", query="accept_loss=true")
+    assert json.loads(answer.body) == {"behind_since_ms": 0}
+    assert (await call(app, "/ingester/behind", method="DELETE")).status == 200
+
+
+async def test_a_page_of_somebody_else_tells_nobody_to_leave(tmp_path: Path) -> None:
+    marker = Marker(tmp_path / "leave")
+    with pytest.raises(Conflict, match="a page of"):
+        await call(
+            Router(leave_routes(marker, Times())), PATH, headers={"origin": "http://elsewhere", "host": "x"}
+        )
+    assert marker.since_ms() is None
 
 
 async def test_other_methods_are_refused(tmp_path: Path) -> None:
