@@ -356,8 +356,7 @@ async def test_a_selection_that_nobody_holds_is_let_go_on_the_other_side() -> No
         gc.collect()
         await asyncio.sleep(0.1)
         assert source.held == 1
-        frame = await in_thread(lambda: selections[0].read(0, 2))
-        assert frame.labels[0]["n"] == "3"
+        assert (await in_thread(lambda: selections[0].read(0, 2))).labels[0]["n"] == "3"
         selections.clear()
         gc.collect()
         await eventually(lambda: source.held == 0)
