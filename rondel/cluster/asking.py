@@ -32,6 +32,8 @@ _LOOK_S: Final = 0.05
 """How often whoever waits looks whether it is still waited for."""
 _GROUPS_MAX: Final = 256
 """Groups of one ring that are remembered."""
+_PAUSE_S: Final = 0.25
+"""Before those that failed are asked again."""
 _NAMED_MAX: Final = 10
 _WHY_CHARS_MAX: Final = 200
 
@@ -54,6 +56,8 @@ class Settings:
     """after so long without a word from one, the others are asked as well"""
     suspect_s: float = 10.0
     """how long whoever failed is asked last"""
+    patience_s: float = 3.0
+    """for so long those that are needed and fail are asked again: one that restarts is back in a moment"""
     without: frozenset[str] = frozenset()
     """ids that are never asked, and so never answer"""
 
@@ -139,18 +143,30 @@ class Asker:
         Raises Unavailable where they cannot be, which names the ingesters that did not answer, and what the
         watch raises.
         """
+        until_s = time.monotonic() + self._settings.patience_s
+        while True:
+            found = self._round(question, since_ms, watch)
+            if isinstance(found, Answers):
+                return found
+            if time.monotonic() + _PAUSE_S > until_s or not found.may_pass:
+                raise found.incomplete()
+            time.sleep(_PAUSE_S)
+            watch.check()
+
+    def _round(self, question: Question[_T], since_ms: int, watch: Watch) -> Answers[_T] | _Round[_T]:
+        """The answers, or what came instead of them."""
         ring = self._ring()
         order = self._order(ring)
         group = self._groups.of(ring, order, since_ms)
         asked = _Round(self, ring, question, since_ms, watch)
         if group is None:
-            raise asked.incomplete(order)
+            asked.counted.update(order)
+            return asked
         try:
-            if asked.run(group, [id for id in order if id not in group], self._settings.hedge_s):
-                return asked.answers
+            complete = asked.run(group, [id for id in order if id not in group], self._settings.hedge_s)
         finally:
             asked.drop()
-        raise asked.incomplete(asked.counted)
+        return asked.answers if complete else asked
 
     def remote(self, instance: Instance) -> Remote:
         self.metrics.asked.labels(instance.id).inc()
@@ -283,10 +299,20 @@ class _Round(Generic[_T]):
             self._asker.suspects.add(id)
         return "slow"
 
-    def incomplete(self, counted: Iterable[str]) -> Unavailable:
+    @property
+    def may_pass(self) -> bool:
+        """Whether those that failed may be there in a moment."""
+        return bool(self._failures) and not self._is_late
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether it is our ring that is too old."""
+        return any(getattr(one, "id", "") == RING_EPOCH for one in self._failures.values())
+
+    def incomplete(self) -> Unavailable:
         """The error that says what is missing."""
         self._asker.metrics.incomplete.inc()
-        lack = unanswered(self._ring, counted, self._since_ms)
+        lack = unanswered(self._ring, self.counted, self._since_ms)
         if lack is None or not lack.members:
             return Unavailable("the ring has no ingesters to read from", id=INCOMPLETE)
         silent = ", ".join(f"{id} ({self._why(id)})" for id in lack.members[:_NAMED_MAX])
@@ -295,8 +321,7 @@ class _Round(Generic[_T]):
             f"the answer would be incomplete: too few replicas of {lack.share:.1%} of the series answered; "
             f"missing {silent}" + (f" and {more} more" if more > 0 else "")
         )
-        is_late = any(getattr(one, "id", "") == RING_EPOCH for one in self._failures.values())
-        return Unavailable(text, id=RING_EPOCH if is_late else INCOMPLETE)
+        return Unavailable(text, id=RING_EPOCH if self._is_late else INCOMPLETE)
 
     def _why(self, id: str) -> str:
         if id in self._behind:

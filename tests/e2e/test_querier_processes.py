@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,3 +176,59 @@ def test_every_page_of_the_api_answers(world: World) -> None:
     assert client.get("/ring").status == 200
     assert client.get("/config").status == 200
     assert client.get("/-/healthy").status == 200
+
+
+def test_no_query_fails_while_ingesters_die_and_come_back_one_by_one(world: World) -> None:
+    for step in range(3):
+        world.write(step)
+    answers: list[Any] = []
+    is_over = threading.Event()
+
+    def ask_on() -> None:
+        while not is_over.is_set():
+            try:
+                answers.append(world.total(2))
+            except Exception as error:  # Of a thread: the test reports it.
+                answers.append(repr(error))
+
+    asking = threading.Thread(target=ask_on)
+    asking.start()
+    try:
+        for one in world.ingesters.values():
+            one.kill()
+            time.sleep(0.5)
+            one.start(60)
+    finally:
+        is_over.set()
+        asking.join()
+    assert len(answers) > 5
+    assert sorted({str(found) for found in answers if found != wanted(2)}) == []
+
+
+def test_workers_share_a_port(world: World) -> None:
+    bucket = f"--objstore={(world.folder / 'bucket').as_uri()}"
+    querier = world.role("querier", bucket, "--instance-id=many", "--workers=2")
+    world.write(0)
+    try:
+        querier.start(60)
+        for _ in range(10):
+            client = Client(querier.port)
+            reply = client.get("/api/v1/query", {"query": "count(m)"})
+            client.close()
+            assert reply.status == 200, reply.text
+        deadline_s = time.monotonic() + 30
+        while [f'rondel_worker_up{{worker="{one}"}} 1.0' in metrics_of(querier) for one in (0, 1)] != [
+            True
+        ] * 2:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        assert querier.terminate() == 0
+    finally:
+        querier.close()
+
+
+def metrics_of(one: Process) -> str:
+    client = Client(one.port)
+    text = client.get("/metrics").text
+    client.close()
+    return text

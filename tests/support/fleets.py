@@ -43,7 +43,7 @@ async def running_fleet(
     sources: Sequence[Any],
     *,
     ensure: Callable[[str, Any], None] = lambda tenant, ulids: None,
-    settings: Settings = Settings(zone="a", hedge_s=0.3),  # noqa: B008
+    settings: Settings = Settings(zone="a", hedge_s=0.3, patience_s=0.3),  # noqa: B008
     timeout_s: float = 30.0,
 ) -> AsyncIterator[Fleet]:
     """One ingester in a zone of its own for each source."""

@@ -61,7 +61,7 @@ class Cluster:
         self.behaviour: dict[str, Callable[[Reply], object]] = {}
         self.registry = CollectorRegistry()
         self.now_s = 0.0
-        given = Settings(**{"zone": "a", "hedge_s": 0.05, **settings})
+        given = Settings(**{"zone": "a", "hedge_s": 0.05, "patience_s": 0, **settings})
         suspects = Suspects(given.suspect_s, lambda: self.now_s)
         connect: Any = lambda instance: instance  # noqa: E731
         self.asker = Asker(lambda: self.ring, connect, given, suspects, Metrics(self.registry))
@@ -191,6 +191,28 @@ def test_an_answer_without_enough_replicas_is_an_error_that_names_who_is_missing
     assert "100.0% of the series" in str(raised.value)
     assert "b0 (refused), c0 (bad page)" in str(raised.value)
     assert cluster.counted("incomplete") == 1
+
+
+def test_one_that_restarts_is_waited_for_a_moment() -> None:
+    cluster, failures = Cluster(patience_s=10), [REFUSED, REFUSED, REFUSED]
+
+    def restarting(reply: Reply) -> None:
+        if failures:
+            reply.fail(failures.pop())
+        else:
+            reply.answer("b0")
+
+    cluster.behaviour = {"b0": restarting, "c0": failing()}
+    assert cluster.ask() == ["a0", "b0"]
+    assert cluster.counted("incomplete") == 0
+
+
+def test_whoever_waits_for_one_that_restarts_may_leave() -> None:
+    cluster, control = Cluster(patience_s=60), Control()
+    cluster.behaviour = dict.fromkeys(("a0", "b0", "c0"), failing())
+    threading.Timer(0.1, control.cancel).start()
+    with pytest.raises(QueryCanceled):
+        cluster.ask(control)
 
 
 def test_two_sick_ones_in_two_zones_take_nothing_from_series_that_have_others() -> None:
