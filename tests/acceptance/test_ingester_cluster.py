@@ -140,6 +140,17 @@ async def test_a_restart_changes_nothing_in_the_ring_and_brings_what_was_missed(
         assert not (tmp_path / "bucket" / "a").exists()
 
 
+async def test_all_may_restart_together(etcd: EtcdCluster, tmp_path: Path) -> None:
+    async with world(etcd, tmp_path, "a-0", "b-0", "c-0") as one:
+        await one.push(0)
+        await one.stop()
+        await one.start("a-0", "b-0", "c-0")
+        await eventually(lambda: not any(process.waiting() for process in one.running.values()))
+        await eventually(lambda: not any(p.recovery._catchup._is_lacking for p in one.running.values()))
+        assert {id: one.held(id) for id in one.running} == dict.fromkeys(one.running, points(0))
+        assert await one.client.read() == points(0)
+
+
 async def test_a_log_that_is_gone_is_noticed_though_the_directory_is_there(
     etcd: EtcdCluster, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import shutil
@@ -119,11 +120,35 @@ async def test_three_start_together_take_pushes_and_survive_a_kill(
 
 
 def repaired(one: Process) -> bool:
+    return metric(one, 'rondel_repair_runs_total{outcome="done"}') == 1
+
+
+def metric(one: Process, name: str) -> float:
     connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=30)
     connection.request("GET", "/metrics")
-    text = connection.getresponse().read().decode()
+    lines = connection.getresponse().read().decode().splitlines()
     connection.close()
-    return 'rondel_repair_runs_total{outcome="done"} 1.0' in text
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
+
+
+async def test_who_was_frozen_fetches_what_it_missed(
+    fleet: dict[str, Process], etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async with ring_client(etcd.endpoints, tmp_path) as client:
+        await client.until(a_0=State.ACTIVE, b_0=State.ACTIVE, c_0=State.ACTIVE)
+        await pushed(client, 0)
+        epoch = client.ring.epoch
+        fleet["a-0"].signal(signal.SIGSTOP)
+        try:
+            await pushed(client, 1, "a-0")
+            await asyncio.sleep(10)  # Longer than its lease.
+        finally:
+            fleet["a-0"].signal(signal.SIGCONT)
+        await eventually(lambda: metric(fleet["a-0"], "rondel_repair_samples_total") == 50, 30)
+        fleet["b-0"].kill()
+        assert await client.read() == both(0, 1)
+        assert client.ring.epoch == epoch
+        assert client.states["a-0"] is State.ACTIVE
 
 
 async def test_sigterm_is_a_restart_until_the_ingester_is_told_otherwise(
