@@ -36,7 +36,7 @@ KEEPALIVE: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     # Despite its name the time that one attempt to connect has, TLS and a busy peer included.
     ("grpc.min_reconnect_backoff_ms", 2_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
 _RETRYABLE: Final = frozenset(

@@ -60,7 +60,7 @@ class PushLimits:
     """time that the ingester has to greet on a new stream"""
     pause_s_min: float = 0.1
     """before the stream is opened again; doubles with each failure"""
-    pause_s_max: float = 5.0
+    pause_s_max: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,8 @@
 """`CatchUp`: notices that something may be lacking here, and has it repaired.
 
-That is so after a start, after a lease that ended while we lived, after a freeze, and when the disk has lost
-what we acknowledged. The note of how far we are (`alive`) stands still until it is repaired, so a crash
-in between forgets nothing.
+That is so after a start, after a lease that ended while we lived, after a freeze, after the disk refused what
+our replicas took, and when it has lost what we acknowledged. The note of how far we are (`alive`) stands
+still until it is repaired, so a crash in between forgets nothing.
 """
 
 from __future__ import annotations
@@ -90,14 +90,17 @@ class CatchUp:
         frozen_s: float,
         random: Random,
         on_failure: Callable[[BaseException], None],
+        refused: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`segment` is the last one of the log. Looks every `interval_s`; whoever did not for `frozen_s` was
-        frozen. Samples may lie `ahead_ms` ahead of the clock."""
+        """`segment` is the last one of the log, `refused` counts pushes that the disk did not take. Looks
+        every `interval_s`; whoever did not for `frozen_s` was frozen. Samples may lie `ahead_ms` ahead of
+        the clock."""
         self._place = place
         self._repair = repair
         self._file = file
         self._clock = clock
         self._segment = segment
+        self._refused = refused
         self._interval_s = interval_s
         self._margin_ms = margin_ms
         self._ahead_ms = ahead_ms
@@ -140,17 +143,18 @@ class CatchUp:
 
     def closed(self) -> None:
         """The log is synced and closed."""
-        self._file.store(replace(self._note, is_closed=True))
+        self._store(replace(self._note, is_closed=True))
 
     async def _run(self) -> None:
         await self._place.prepared()
         await self._clock.sleep(self._random.uniform(0, _SPREAD_S))
-        seen_s, terms = self._clock.monotonic_s(), max(1, self._place.terms)
+        seen_s, terms, refused = self._clock.monotonic_s(), max(1, self._place.terms), 0
         while True:
             was_frozen = self._clock.monotonic_s() - seen_s > self._frozen_s
-            if was_frozen or not self._place.is_held or self._place.terms > terms:
+            has_missed = self._place.terms > terms or self._refused() > refused
+            if was_frozen or has_missed or not self._place.is_held:
                 self._is_lacking = True
-            terms = max(1, self._place.terms)
+            terms, refused = max(1, self._place.terms), self._refused()
             seen_s = self._clock.monotonic_s()
             if await self._looked():
                 seen_s = self._clock.monotonic_s()
@@ -189,10 +193,13 @@ class CatchUp:
         await self._noted(now_ms)
 
     async def _noted(self, now_ms: int) -> None:
-        """Where the disk refuses, the note is older than it need be."""
         self._note = replace(self._note, whole_ms=now_ms, segment=self._segment())
+        await in_thread(partial(self._store, self._note))
+
+    def _store(self, note: Alive) -> None:
+        """Where the disk refuses, the note is older than it need be."""
         try:
-            await in_thread(partial(self._file.store, self._note))
+            self._file.store(note)
         except OSError as error:
             _log.warning("how far we are cannot be noted", cause=str(error))
 

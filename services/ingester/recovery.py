@@ -72,6 +72,7 @@ class Recovery:
             clock,
             metrics,
             segment=lambda: ingester.ledger.newest,
+            refused=lambda: ingester.wal.refused,
             interval_s=config.repair.note_interval_s,
             margin_ms=round(config.repair.margin_s * 1000),
             ahead_ms=config.creation_grace_period_ms,

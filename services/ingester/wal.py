@@ -114,6 +114,8 @@ class Wal:
         self._worker = Worker("wal")
         self._tasks = TaskOwner("wal", on_failure=lambda _, error: self._fail(error))
         self.current = Segment(0, 0)
+        self.refused = 0
+        """Records that the disk did not take: our replicas may have them, and we have not."""
         self.failed: BaseException | None = None
         """Why the log acknowledges nothing any more; only a restart heals it."""
 
@@ -176,6 +178,7 @@ class Wal:
         if self.failed is not None:
             raise Unavailable(f"the write-ahead log failed and needs a restart: {self.failed}")
         if self._queued_bytes >= self._config.backlog_size_bytes_max:
+            self.refused += 1
             raise Unavailable(
                 f"the disk is too slow: {self._queued_bytes} bytes wait for the write-ahead log, "
                 f"{self._config.backlog_size_bytes_max} may (wal.backlog_size_bytes_max)"
@@ -253,6 +256,7 @@ class Wal:
         self._refuse(group, f"the write-ahead log cannot be written: {error.strerror or error}")
 
     def _refuse(self, group: list[_Waiting], why: str) -> None:
+        self.refused += len(group)
         for waiting in group:
             self._settle(waiting, Unavailable(why))
 

@@ -81,6 +81,7 @@ class World:
         self.clock = Clock(NOW_MS)
         self.here, self.repairs, self.file = here, Repairs(), AliveFile(folder / "alive.json")
         self.failed: list[BaseException] = []
+        self.refused = 0
         self.catchup = CatchUp(
             here,
             self.repairs,
@@ -94,6 +95,7 @@ class World:
             frozen_s=20,
             random=Random(1),
             on_failure=self.failed.append,
+            refused=lambda: self.refused,
         )
         self.catchup.begin(before, "boot", ())
 
@@ -162,6 +164,28 @@ async def test_a_lease_that_ended_and_came_back_between_two_looks_is_noticed(tmp
         one.here.terms += 1
         await one.advance(60)
         assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [NOW_MS + noted_ms - MARGIN_MS]
+
+
+async def test_what_the_disk_refused_comes_from_the_replicas(tmp_path: Path) -> None:
+    async with world(tmp_path) as one:
+        await one.advance(60)
+        noted_ms = await one.noted_ms()
+        one.refused += 3
+        await one.advance(10)
+        assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [NOW_MS + noted_ms - MARGIN_MS]
+        await one.advance(60)
+        assert len(one.repairs.ranges) == 1
+
+
+async def test_a_note_that_the_disk_refuses_is_no_failure(tmp_path: Path) -> None:
+    async with world(tmp_path) as one:
+        await one.advance(30)
+        noted = one.file.load()
+        (tmp_path / "in the way").touch()
+        one.catchup._file = AliveFile(tmp_path / "in the way" / "alive.json")
+        await one.advance(30)
+        one.catchup.closed()
+        assert one.file.load() == noted
 
 
 async def test_a_freeze_is_followed_by_a_repair(tmp_path: Path) -> None:
