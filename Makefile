@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/native/target
 NATIVE_SOURCES := $(shell find native/src -name '*.rs') native/Cargo.toml native/Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run build native-quick test unit peers differential torture simulate lint format bench conformance proto docs lock image clean
+.PHONY: help run cluster build native-quick test unit peers differential torture faults simulate lint format bench conformance proto docs lock image clean
 
 help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ $(VENV)/.native: $(NATIVE_SOURCES) | $(VENV)/.run
 run: build ## Set up and run the standalone server (HTTP=host:port, DATA=directory, ARGS=more options)
 	$(BIN)/rondel standalone --data-dir $(DATA) --http-listen $(HTTP) $(ARGS)
 
+cluster: build $(VENV)/.dev ## A cluster of real processes on this machine (COUNT=ingesters in each of three zones, DATA=directory, ARGS=more options)
+	$(BIN)/python -m deploy.local --directory $(DATA)/cluster --count $(or $(COUNT),1) $(ARGS)
+
 build: $(VENV)/.run $(VENV)/.native ## Make the environment and build the native core
 
 native-quick: $(VENV)/.run ## Rebuild the native core with the fast-linking profile (edit-build-test loop)
@@ -49,7 +52,7 @@ native-quick: $(VENV)/.run ## Rebuild the native core with the fast-linking prof
 
 test: build $(VENV)/.dev $(if $(filter no,$(PEERS)),,peers) ## Everything the tests need, then all tests (PEERS=no leaves out those with real peers)
 	native/test $(CURDIR)/$(BIN)/python
-	$(if $(ARGS),$(BIN)/python -m pytest,tests/together $(BIN)/python) -m "not $(if $(filter no,$(PEERS)),peer,current_peer)" $(ARGS)
+	$(if $(ARGS),$(BIN)/python -m pytest,tests/together $(BIN)/python) -m "not faults and not $(if $(filter no,$(PEERS)),peer,current_peer)" $(ARGS)
 
 unit: build $(VENV)/.dev ## Only the tests that start no process
 	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
@@ -64,6 +67,9 @@ differential: build $(VENV)/.dev ## Many random expressions against Debian's new
 
 torture: build $(VENV)/.dev ## Kill and restart the server for a long time (ROUNDS=200)
 	E2E_KILL_ROUNDS=$(or $(ROUNDS),200) $(BIN)/python -m pytest tests/e2e/test_kill_loses_nothing.py --timeout 7200 $(ARGS)
+
+faults: build $(VENV)/.dev peers ## Break everything in a cluster once and write the table of docs/reliability.md (ARGS="-k etcd")
+	FAULTS_PAGE=docs/reliability.md $(BIN)/python -m pytest tests/e2e/test_cluster_faults.py tests/e2e/test_prometheus_and_dying_processes.py -s $(ARGS)
 
 simulate: build $(VENV)/.dev ## Many random schedules of faults for ring, quorum, joins and leaves (COUNT=1000 FIRST=0)
 	$(BIN)/python -m tests.sim $(or $(COUNT),1000) $(or $(FIRST),0)

@@ -33,10 +33,10 @@ class Reply:
 
 
 class Client:
-    """Requests to one server of 127.0.0.1, over one connection that is opened again when it breaks."""
+    """Requests to one server, over one connection that is opened again when it breaks."""
 
-    def __init__(self, port: int, *, timeout_s: float = 60.0) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    def __init__(self, port: int, *, host: str = "127.0.0.1", timeout_s: float = 60.0) -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

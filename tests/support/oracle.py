@@ -113,15 +113,16 @@ class Oracle:
         With `recent_ms` all floats, and of everything else only what is at most so much older than the
         newest, which costs less.
         """
-        seen, wrong = self._checked(client, recent_ms)
+        seen, wrong = self.checked(client, recent_ms)
         assert not wrong, f"{len(wrong)} samples lost or wrong, first: {wrong[:5]}"
         return seen
 
     def differences(self, client: Client) -> list[Fault]:
         """What is lost or wrong."""
-        return self._checked(client, None)[1]
+        return self.checked(client)[1]
 
-    def _checked(self, client: Client, recent_ms: int | None) -> tuple[int, list[Fault]]:
+    def checked(self, client: Client, recent_ms: int | None = None) -> tuple[int, list[Fault]]:
+        """As `check`: the float samples that were seen, and what is lost or wrong."""
         if not self.sent:
             return 0, []
         floats = self._floats(client)

@@ -52,7 +52,7 @@ def is_installed(name: str) -> bool:
 
 
 class Process:
-    """A server in its own directory, listening on `port` of 127.0.0.1, logging to `directory/log`."""
+    """A server in its own directory, listening on `port` of `host`, logging to `directory/log`."""
 
     def __init__(
         self,
@@ -63,10 +63,12 @@ class Process:
         *,
         ready_path: str = "/-/ready",
         env: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.name = name
         self.argv = list(argv)
         self.directory = directory
+        self.host = host
         self.port = port
         self.ready_path = ready_path
         self.env = {**os.environ, **(env or {})}
@@ -75,7 +77,11 @@ class Process:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -96,7 +102,7 @@ class Process:
     def wait_until_ready(self, timeout_s: float = 30.0) -> Process:
         """For what was launched."""
         started = time.monotonic()
-        while not self._is_ready():
+        while not self.is_ready():
             if self.returncode is not None:
                 raise NotStarted(f"{self.name} ended with {self.returncode}:\n{self.log[-4000:]}")
             if time.monotonic() - started > timeout_s:
@@ -110,12 +116,20 @@ class Process:
         """Start without waiting."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "log").open("ab") as log:
+            # A group of its own: Ctrl-C is for who started it, who then ends it in good order.
             self._popen = subprocess.Popen(
-                self.argv, cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.argv,
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
             )
 
-    def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+    def is_ready(self) -> bool:
+        """Whether it says so now."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
         try:
             connection.request("GET", self.ready_path)
             return connection.getresponse().status == 200
@@ -137,6 +151,13 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         if self._popen is not None:
             self._popen.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it is there and does nothing."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL: no chance to tidy up."""

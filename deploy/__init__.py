@@ -1,0 +1,1 @@
+"""How Rondel is run."""
