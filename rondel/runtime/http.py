@@ -45,11 +45,11 @@ class Config:
     """How long requests may take to finish when the server stops."""
 
 
-def listen_address(text: str) -> tuple[str, int]:
-    """Host and port of `host:port`, `[v6]:port` or `:port`; raises ConfigError."""
+def listen_address(text: str, setting: str = "http.listen") -> tuple[str, int]:
+    """Host and port of `host:port`, `[v6]:port` or `:port`; raises ConfigError, which names the setting."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
-        raise ConfigError(f"http.listen: want host:port, not {text!r}")
+        raise ConfigError(f"{setting}: want host:port, not {text!r}")
     return host.strip("[]"), int(port)
 
 

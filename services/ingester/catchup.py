@@ -134,7 +134,8 @@ class CatchUp:
 
     async def give_up(self) -> None:
         """An operator's word: what was acknowledged here and is lost stays lost. From now on our answers
-        count; what replicas have comes as what was missed."""
+        count; what replicas have comes as what was missed. Raises Unavailable where we do not serve yet."""
+        self._place.ring()
         self._note = replace(self._note, whole_ms=0)
         await in_thread(partial(self._file.store, self._note))
         self._is_lacking = True

@@ -116,7 +116,10 @@ class Config:
             raise ConfigError("objstore: name the object store, for example --objstore s3://bucket/prefix")
         if not self.etcd.endpoints:
             raise ConfigError("etcd.endpoints: name the members of etcd, for example --etcd etcd-0:2379")
-        if not self.advertise and listen_address(self.grpc.listen)[0] in _EVERYWHERE:
+        host = listen_address(self.grpc.listen, "grpc.listen")[0]
+        if self.advertise and not listen_address(self.advertise, "advertise")[0]:
+            raise ConfigError(f"advertise: {self.advertise!r} names no host")
+        if not self.advertise and host in _EVERYWHERE:
             raise ConfigError(
                 f"grpc.listen is {self.grpc.listen!r}, every address of this machine: "
                 "say with --advertise HOST:PORT which one others reach"

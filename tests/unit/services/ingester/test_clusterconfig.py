@@ -46,6 +46,17 @@ def test_all_addresses_are_none_that_others_could_be_told(listen: str) -> None:
         replace(GIVEN, grpc=GrpcConfig(listen))
 
 
+@pytest.mark.parametrize("advertise", ["i-0", ":9095", "i-0:x", "i-0:70000"])
+def test_what_others_are_told_must_be_an_address(advertise: str) -> None:
+    with pytest.raises(ConfigError, match=r"^advertise: "):
+        replace(GIVEN, advertise=advertise)
+
+
+def test_a_listener_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^grpc\.listen: want host:port"):
+        replace(GIVEN, grpc=GrpcConfig("localhost"))
+
+
 def test_an_empty_host_listens_everywhere() -> None:
     assert replace(GIVEN, grpc=GrpcConfig(":9095"), advertise="i:1").server().listen == "[::]:9095"
     assert GIVEN.server().listen == "127.0.0.1:9095"
