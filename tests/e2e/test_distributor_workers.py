@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import pytest
@@ -17,6 +18,8 @@ from rondel.cluster.keys import Keys
 from rondel.kv.etcd import EtcdConfig, EtcdStore
 from tests.support.etcd import EtcdCluster
 from tests.support.nodes import Node, nodes_of, publish
+from tests.support.otlp import HEADERS as OTLP_HEADERS
+from tests.support.otlp import Export
 from tests.support.process import Process, free_port
 from tests.support.remote_write import HEADERS, body_of, write_request
 from tests.support.rpc import eventually
@@ -26,7 +29,9 @@ pytestmark = pytest.mark.e2e
 
 
 @asynccontextmanager
-async def distributing(folder: Path) -> AsyncIterator[tuple[Process, list[Node]]]:
+async def distributing(
+    folder: Path, env: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[tuple[Process, list[Node]]]:
     """Two workers, and three ingesters in the process of the test."""
     with EtcdCluster(folder / "etcd") as etcd:
         store, keys = EtcdStore(EtcdConfig(etcd.endpoints)), Keys("c")
@@ -45,7 +50,7 @@ async def distributing(folder: Path) -> AsyncIterator[tuple[Process, list[Node]]
         }
         argv = [*RONDEL, "distributor", *(word for option in options.items() for word in option)]
         process = Process(
-            "distributor", argv, folder / "distributor", port, env={"RONDEL_CLUSTER__NAME": "c"}
+            "distributor", argv, folder / "distributor", port, env={"RONDEL_CLUSTER__NAME": "c", **env}
         )
         try:
             process.launch()
@@ -57,12 +62,16 @@ async def distributing(folder: Path) -> AsyncIterator[tuple[Process, list[Node]]
                 await node.kill()
 
 
-async def write(process: Process, value: float) -> int:
+async def write(process: Process, value: float, **labels: str) -> int:
     """On a connection of its own, so any worker may get it."""
     time_ms = time.time_ns() // 1_000_000
-    body = body_of(write_request([({"__name__": "m", "job": "test"}, [(time_ms, value)])]))
+    series = {"__name__": "m", "job": "test", **labels}
+    return await post(process, "write", body_of(write_request([(series, [(time_ms, value)])])), HEADERS)
+
+
+async def post(process: Process, path: str, body: bytes, headers: Mapping[str, str]) -> int:
     async with httpx.AsyncClient(timeout=30) as client:
-        answer = await client.post(f"{process.url}/api/v1/write", content=body, headers=HEADERS)
+        answer = await client.post(f"{process.url}/api/v1/{path}", content=body, headers=dict(headers))
     return answer.status_code
 
 
@@ -97,6 +106,25 @@ async def test_workers_write_scrape_die_and_stop_as_one(tmp_path: Path) -> None:
         pids = _children(process.pid)
         assert process.terminate() == 0
         assert not any(map(_is_there, pids))
+
+
+async def test_workers_listen_to_the_same_one_of_a_pair_and_take_otlp(tmp_path: Path) -> None:
+    env = {"RONDEL_DISTRIBUTOR__ACCEPT_HA_SAMPLES": "true"}
+    async with distributing(tmp_path, env) as (process, nodes):
+        statuses: dict[str, set[int]] = {"a": set(), "b": set()}
+        for value in range(30):
+            for replica, seen in statuses.items():
+                labels = {"cluster": "prod", "__replica__": replica}
+                seen.add(await write(process, float(value), **labels))
+        assert statuses == {"a": {204}, "b": {202}}
+        dropped = await metrics(process, "rondel_distributor_deduplicated_samples_total")
+        assert sum(dropped.values()) == 30
+        assert min(dropped.values()) > 0, "thirty connections, and all of them went to one worker"
+
+        export = Export({"service.name": "test"})
+        export.gauge("load", time.time_ns() // 1_000_000, 2.5)
+        assert await post(process, "otlp/v1/metrics", export.body(), OTLP_HEADERS) == 200
+        await eventually(lambda: [node.last() for node in nodes] == [{"m": 29.0, "load": 2.5}] * 3)
 
 
 def _children(pid: int) -> list[int]:
