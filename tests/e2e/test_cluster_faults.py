@@ -8,6 +8,7 @@ factor promises stays available. `make faults` runs them all and writes the tabl
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,18 @@ def frozen(*processes: Process, scene: Scene, seconds: float = FROZEN_S) -> None
 
 def an_ingester(scene: Scene) -> Process:
     return scene.cluster.in_zone("b")[0]
+
+
+def a_lost_disk(scene: Scene) -> None:
+    """It comes back with nothing; once it is repaired another one goes, and what it has is needed."""
+    process = an_ingester(scene)
+    process.kill()
+    scene.passes(AWAY_S)
+    shutil.rmtree(process.directory / "data")
+    process.launch()
+    scene.cluster.wait_for_ring()
+    scene.passes(BACK_S)
+    killed(*scene.cluster.in_zone("c"), scene=scene)
 
 
 def each_role_once(scene: Scene) -> None:
@@ -212,6 +225,7 @@ def join_and_kill(scene: Scene) -> None:
 TRIALS = [
     Trial("every role killed once, and etcd's leader", each_role_once),
     Trial("an ingester killed", lambda s: killed(an_ingester(s), scene=s)),
+    Trial("an ingester killed, and its disk gone", a_lost_disk),
     Trial("a distributor killed", lambda s: killed(s.cluster.distributors[0], scene=s)),
     Trial("a querier killed", lambda s: killed(s.cluster.queriers[0], scene=s)),
     Trial("the compactor killed", lambda s: killed(s.cluster.compactor, scene=s)),

@@ -4,7 +4,8 @@ A writer makes one batch a second, of that second, after a minute of them at onc
 order until each is answered with 2xx: what was acknowledged is known. A server that does not answer is left
 for the next one, as a load balancer would leave it; an answer of 5xx is counted, and the batch sent again.
 
-A reader asks a querier, and the next one if that gives no answer at all. An answer of 5xx is a failed query.
+A reader asks a querier, and the next one if that gives no answer at all. One that says that it is not ready,
+as it does while it starts, gets no traffic from a load balancer either. An answer of 5xx is a failed query.
 What was acknowledged before it asked must be in the answer, and nothing wrong.
 """
 
@@ -25,7 +26,7 @@ from tests.support.oracle import METRIC, Oracle, faults, ms, number
 from tests.support.process import Process
 from tests.support.truth import value_at
 
-__all__ = ["Traffic", "Writer"]
+__all__ = ["Traffic", "Writer", "is_out"]
 
 HISTORY_S = 60
 """how much is written at once in the beginning, so that there are blocks from then on"""
@@ -143,6 +144,10 @@ class Writer(threading.Thread):
             self.oracle.acknowledged.add(time_ms)
             self._tally.well(process, asked_s)
             return True
+        if is_out(reply):
+            self._tally.count("write moved", f"{process.name}: {reply.text[:100]}")
+            self._doors.turn(silent=True)
+            return False
         what = "write failed" if reply.status >= 500 else "write refused"
         self._tally.count(what, f"{process.name}: {reply.status} {reply.text[:300]}")
         self._doors.turn()
@@ -219,6 +224,10 @@ class Reader(threading.Thread):
                 reply = client.get(f"/api/v1/{path}", list(params.items()))
             except (OSError, http.client.HTTPException) as error:
                 self._tally.count("query moved", f"{process.name}: {error!r}")
+                self._doors.turn(silent=True)
+                continue
+            if is_out(reply):
+                self._tally.count("query moved", f"{process.name}: {reply.text[:100]}")
                 self._doors.turn(silent=True)
                 continue
             return self._rows(process, reply, asked_s)
@@ -320,6 +329,11 @@ class Traffic:
             if all(len(one.acknowledged) >= n for one, n in zip(self.oracles, wanted, strict=True)):
                 return
             time.sleep(0.05)
+
+
+def is_out(reply: Reply) -> bool:
+    """Whether the process says that nobody should ask it now."""
+    return reply.status == 503 and "not ready" in reply.text
 
 
 def _selector(oracle: Oracle) -> str:
