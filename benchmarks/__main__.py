@@ -10,13 +10,13 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import ingest, native, queries, report, storage
+from benchmarks import clusters, ingest, native, queries, report, storage
 from benchmarks.row import Row
 from benchmarks.targets import TARGETS, Target
 from tests.support.process import NotStarted, find_server
 
 HERE = Path(__file__).parent
-SUITES = ("start", "known", "new", "queries", "native", "disk")
+SUITES = ("start", "known", "new", "queries", "native", "disk", "cluster")
 
 
 def main() -> None:
@@ -68,6 +68,9 @@ def run(suite: str, targets: list[Target], directory: Path, arguments: argparse.
         "new": lambda: ingest.new_series(targets, directory, count=100_000 if quick else 500_000),
         "queries": lambda: queries.query_set(targets, directory, repeats=3 if quick else 9),
         "native": lambda: native.native_histograms(targets, directory, repeats=3 if quick else 9),
+        "cluster": lambda: clusters.replicated_ingest(
+            directory, rounds=50 if quick else 150, repeats=1 if quick else 3
+        ),
         "disk": lambda: storage.bytes_per_sample(targets, directory, arguments.data),
     }
     if suite == "disk" and arguments.data is None:

@@ -13,7 +13,7 @@ from benchmarks.workload import SERIES_PER_INSTANCE, Fleet, Values, batches, fle
 from tests.support.client import Client
 from tests.support.process import Process
 
-__all__ = ["known_series", "new_series"]
+__all__ = ["BATCH", "INTERVAL_MS", "WARM_UP_ROUNDS", "bodies_of", "known_series", "new_series"]
 
 BATCH = 2000
 INTERVAL_MS = 15_000
@@ -25,7 +25,7 @@ def known_series(targets: list[Target], directory: Path, *, rounds: int, repeats
     """20,000 series that the server has seen before, batches of 2,000, one request after the other."""
     series = fleet(100)
     start_ms = int(time.time() * 1000) - (rounds + WARM_UP_ROUNDS) * INTERVAL_MS
-    bodies = _bodies(series, start_ms, rounds + WARM_UP_ROUNDS)
+    bodies = bodies_of(series, start_ms, rounds + WARM_UP_ROUNDS)
     warm_up = WARM_UP_ROUNDS * len(series.labels) // BATCH
     samples = rounds * len(series.labels)
     found: dict[str, list[Cost]] = {target.name: [] for target in targets}
@@ -89,7 +89,8 @@ def send(server: Process, target: Target, bodies: list[bytes], settle_s: float =
     return Cost(server.cpu_s() - before, wall_s)
 
 
-def _bodies(series: Fleet, start_ms: int, rounds: int) -> list[bytes]:
+def bodies_of(series: Fleet, start_ms: int, rounds: int) -> list[bytes]:
+    """The requests of so many rounds, each with a sample of every series."""
     templates, values = batches(series, BATCH), Values(series)
     bodies = []
     for number in range(rounds):
