@@ -87,8 +87,8 @@ class Config:
     features: tuple[str, ...] = ()
     """Prometheus' feature flags for queries, by their names there; `all` for all of them."""
     refuse_after_deaths: _Natural = 2
-    """Deaths of the process with a query among others in flight after which it is refused; one is enough
-    where it ran alone. 0 refuses none."""
+    """Deaths of the process with a query in flight, and no answer to it between them, after which it is
+    refused. 0 refuses none."""
     refuse_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
     """How long a query is refused that was running when the process died."""
     refuse_after_failures: _Natural = 5

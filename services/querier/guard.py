@@ -4,9 +4,9 @@ A query is its tenant, its text (blanks do not count) and its span, from first t
 too much over 30 days may well be answered over an hour, so only spans above half of what failed are
 refused. Times are bounded: after `refuse_s` (`refuse_failing_s`) a query gets another chance.
 
-Who is to blame for a death is not known where several queries ran. A query that ran alone is refused at
-once. The others become suspects: for `refuse_s` they run one at a time, so that the next death has one
-suspect, and who has been there `refuse_after_deaths` times is refused.
+Who is to blame for a death is not known: several queries ran, or somebody killed the process who knew of
+none. So whoever was there becomes a suspect: for `refuse_s` suspects run one at a time, so that the next
+death has one. Who has been there `refuse_after_deaths` times is refused; an answer acquits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -125,6 +126,7 @@ class QueryGuard:
         self._clock = clock or SystemClock()
         self._entries: OrderedDict[str, Refusal] = OrderedDict()
         self._alone = asyncio.Lock()
+        self._saving = threading.Lock()
         self._refused = Counter(
             "rondel_query_refused",
             "Queries that were not run because of the harm that they did before.",
@@ -141,7 +143,7 @@ class QueryGuard:
             self._entries = self._load(self._folder / _LEDGER)
             died = self._inflight.open()
             for query in died:
-                self._blame(query, alone=len(died) == 1)
+                self._blame(query)
             if died:
                 self._save(list(self._entries.values()))
         except OSError as error:
@@ -188,7 +190,7 @@ class QueryGuard:
                     self._failed(query, error)
                 raise
             if watch.began:
-                self._answered(query)
+                await self._answered(query)
 
     def remembered(self, query: RunningQuery, work: Callable[[], _T]) -> Callable[[], _T]:
         """The work, seen if the process dies of it: for what is no PromQL, where failures do not add up.
@@ -210,14 +212,16 @@ class QueryGuard:
         finally:
             self._alone.release()
 
-    def _answered(self, query: RunningQuery) -> None:
+    async def _answered(self, query: RunningQuery) -> None:
         entry = self._entries.get(query.key)
-        if entry is None or not entry.failures or not entry.covers(query):
+        if entry is None or not entry.covers(query):
             return
+        del self._entries[entry.key]
         if entry.deaths:
-            self._keep(replace(entry, failures=0))
-        else:
-            del self._entries[entry.key]
+            try:
+                await asyncio.to_thread(self._save, list(self._entries.values()))
+            except OSError as error:
+                _log.warning("who was acquitted is not written down", query_key=entry.key, error=str(error))
 
     def _failed(self, query: RunningQuery, error: QueryError) -> None:
         if self._failures_max == 0:
@@ -258,11 +262,11 @@ class QueryGuard:
         recent_ms = self._clock.now_ms() - self._refuse_ms
         return entry is not None and entry.died_ms > recent_ms and entry.covers(query)
 
-    def _blame(self, query: RunningQuery, *, alone: bool) -> None:
+    def _blame(self, query: RunningQuery) -> None:
         now_ms = self._clock.now_ms()
         entry = self._entries.get(query.key) or Refusal.of(query)
         deaths = entry.deaths + 1
-        guilty = self._deaths_max > 0 and (alone or deaths >= self._deaths_max)
+        guilty = 0 < self._deaths_max <= deaths
         times = "once" if deaths == 1 else f"{deaths} times"
         entry = replace(
             entry,
@@ -270,7 +274,7 @@ class QueryGuard:
             deaths=deaths,
             died_ms=now_ms,
             until_ms=now_ms + self._refuse_ms if guilty else 0,
-            reason=f"the process died {times} while it ran{', at last with no other' if alone else ''}",
+            reason=f"the process died {times} while it ran",
         )
         self._keep(entry)
         _log.warning(
@@ -309,8 +313,9 @@ class QueryGuard:
         deadly = [replace(entry, failures=0) for entry in entries if entry.deaths]
         path = self._folder / _LEDGER
         fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(deadly))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
+        with self._saving:
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.encode(deadly))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, path)

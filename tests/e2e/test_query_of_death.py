@@ -49,19 +49,20 @@ def asked(server: Process, query: str, **times: str) -> Reply:
         return client.get(RANGE, {"query": query, **HOUR, **times})
 
 
-def test_a_query_of_death_is_refused_the_second_time(tmp_path: Path) -> None:
+def test_a_query_of_death_is_refused_the_third_time(tmp_path: Path) -> None:
     with rondel(tmp_path, env=QUIET) as server:
+        ask_and_kill(server, DEADLY)
         ask_and_kill(server, DEADLY)
         reply = asked(server, f"  {DEADLY} ")
         assert (reply.status, reply.json()["errorType"]) == (422, "execution")
-        assert "the process died once while it ran" in reply.json()["error"]
+        assert "the process died 2 times while it ran" in reply.json()["error"]
         assert asked(server, "vector(1)").status == 200
         server.terminate()
         server.start()
         assert asked(server, DEADLY).status == 422
         with Client(server.port) as client:
             [entry] = client.data("/querier/refused")
-            assert (entry["text"], entry["deaths"]) == (DEADLY, 1)
+            assert (entry["text"], entry["deaths"]) == (DEADLY, 2)
             assert client.request("DELETE", f"/querier/refused?key={entry['key']}").status == 200
             late = client.get("/api/v1/query", {"query": "vector(1)"})
             assert late.status == 200

@@ -37,6 +37,11 @@ class Process:
             guard._inflight.enter(guard.query("team-a", text, span_ms))
         return self.start()
 
+    def die_twice(self, text: str, span_ms: int = HOUR_MS) -> QueryGuard:
+        """What makes a query one that is refused."""
+        self.die(text, span_ms=span_ms)
+        return self.die(text, span_ms=span_ms)
+
 
 @pytest.fixture
 def process(tmp_path: Path) -> Process:
@@ -65,36 +70,36 @@ async def run(
 # --- deaths -------------------------------------------------------------------------------------------
 
 
-def test_a_query_that_ran_alone_when_the_process_died_is_refused_the_second_time(process: Process) -> None:
+def test_a_query_that_was_there_when_the_process_died_twice_is_refused(process: Process) -> None:
+    assert not is_refused(process.die("deadly"), "deadly")
     guard = process.die("deadly")
     with pytest.raises(ExecutionError) as caught:
         guard.check(guard.query("team-a", "deadly", HOUR_MS))
     key = query_key("team-a", "deadly")
     assert str(caught.value) == (
-        f"query {key} is refused for another 600 s: the process died once while it ran, "
-        "at last with no other. "
+        f"query {key} is refused for another 600 s: the process died 2 times while it ran. "
         f"Ask for less than half of its 3600 s, or lift it with DELETE /querier/refused?key={key}"
     )
     assert caught.value.status == 422
 
 
 def test_blanks_make_no_other_query_but_tenant_and_text_do(process: Process) -> None:
-    guard = process.die("sum( deadly )")
+    guard = process.die_twice("sum( deadly )")
     assert is_refused(guard, "sum(\n\tdeadly ) ")
     assert not is_refused(guard, "sum( deadly )", tenant="team-b")
     assert not is_refused(guard, "sum( other )")
 
 
 def test_a_span_of_half_or_less_is_let_through(process: Process) -> None:
-    guard = process.die("deadly", span_ms=HOUR_MS)
+    guard = process.die_twice("deadly", span_ms=HOUR_MS)
     assert not is_refused(guard, "deadly", span_ms=HOUR_MS // 2)
     assert is_refused(guard, "deadly", span_ms=HOUR_MS // 2 + 1)
     assert is_refused(guard, "deadly", span_ms=24 * HOUR_MS)
-    assert is_refused(process.die("instant", span_ms=0), "instant", span_ms=0)
+    assert is_refused(process.die_twice("instant", span_ms=0), "instant", span_ms=0)
 
 
 async def test_the_refusal_ends(process: Process) -> None:
-    guard = process.die("deadly")
+    guard = process.die_twice("deadly")
     await process.clock.advance(599.9)
     assert is_refused(guard, "deadly")
     await process.clock.advance(0.1)
@@ -111,6 +116,21 @@ def test_what_ran_among_others_is_refused_from_the_second_death_on(process: Proc
     assert not is_refused(guard, "another")
 
 
+async def test_an_answer_acquits_whoever_was_there_when_somebody_killed_the_process(process: Process) -> None:
+    for _ in range(3):
+        guard = process.die("dashboard", "deadly")
+        assert not is_refused(guard, "dashboard")
+        await run(guard, guard.query("team-a", "dashboard", HOUR_MS))
+    assert is_refused(guard, "deadly")
+    assert not is_refused(process.die("dashboard"), "dashboard")
+
+
+async def test_an_answer_over_less_time_acquits_nobody(process: Process) -> None:
+    guard = process.die("deadly")
+    await run(guard, guard.query("team-a", "deadly", HOUR_MS // 2))
+    assert is_refused(process.die("deadly"), "deadly")
+
+
 async def test_a_death_is_forgotten_after_a_day(process: Process) -> None:
     process.die("deadly", "innocent")
     await process.clock.advance(86_400)
@@ -118,7 +138,7 @@ async def test_a_death_is_forgotten_after_a_day(process: Process) -> None:
 
 
 def test_a_refusal_outlives_the_process_and_a_clean_stop_blames_nobody(process: Process) -> None:
-    guard = process.die("deadly")
+    guard = process.die_twice("deadly")
     assert guard._inflight is not None
     guard._inflight.enter(guard.query("team-a", "late", 0))
     guard.stopping()
@@ -129,13 +149,13 @@ def test_a_refusal_outlives_the_process_and_a_clean_stop_blames_nobody(process: 
 
 def test_deaths_refuse_nothing_where_that_is_off(tmp_path: Path) -> None:
     process = Process(tmp_path, refuse_after_deaths=0)
-    assert not is_refused(process.die("deadly"), "deadly")
+    assert not is_refused(process.die_twice("deadly"), "deadly")
 
 
 async def test_what_is_refused_is_listed_and_can_be_lifted(process: Process) -> None:
-    guard = process.die("deadly")
+    guard = process.die_twice("deadly")
     [entry] = guard.refused()
-    assert (entry.text, entry.tenant, entry.deaths, entry.span_ms) == ("deadly", "team-a", 1, HOUR_MS)
+    assert (entry.text, entry.tenant, entry.deaths, entry.span_ms) == ("deadly", "team-a", 2, HOUR_MS)
     assert await guard.lift(entry.key)
     assert not await guard.lift(entry.key)
     assert not is_refused(guard, "deadly")
@@ -144,7 +164,7 @@ async def test_what_is_refused_is_listed_and_can_be_lifted(process: Process) -> 
 
 
 def test_a_ledger_that_cannot_be_read_is_started_anew(process: Process) -> None:
-    process.die("deadly")
+    process.die_twice("deadly")
     (process.folder / "refused.json").write_text("[{")
     assert process.start().refused() == []
 
@@ -157,7 +177,8 @@ def test_what_is_no_promql_is_seen_and_refused_like_a_query(process: Process) ->
         process.start()
 
     guard.remembered(look_up, die)()
-    with pytest.raises(ExecutionError, match="the process died once while it ran"):
+    process.start().remembered(look_up, die)()
+    with pytest.raises(ExecutionError, match="the process died 2 times while it ran"):
         process.start().remembered(look_up, die)
 
 
@@ -168,7 +189,7 @@ def test_a_folder_that_is_no_use_keeps_no_server_from_starting(process: Process,
 
 
 def test_refusals_are_counted(process: Process) -> None:
-    process.die("deadly")
+    process.die_twice("deadly")
     registry = CollectorRegistry()
     guard = QueryGuard(process.folder, slots=1, clock=process.clock, registry=registry)
     guard.start()
