@@ -122,11 +122,9 @@ class ClusterStorage:
         distinct_entries = {entry for entries in answers.found for entry in entries}
         return sorted(distinct_entries, key=lambda one: (one.metric, one.type, one.help, one.unit))
 
-    def tenants(self, since_ms: int) -> list[str]:
+    def tenants(self, since_ms: int, *, watch: Watch = PATIENT) -> list[str]:
         """Sorted, all of whom anything was written since then."""
-        answers = self._asker.ask(
-            lambda remote, epoch: remote.tenants(epoch), self._recent(since_ms), PATIENT
-        )
+        answers = self._asker.ask(lambda remote, epoch: remote.tenants(epoch), self._recent(since_ms), watch)
         return sorted({tenant for tenants in answers.found for tenant in tenants})
 
     def _ask(self, tenant: str, question: Question[_T], since_ms: int, watch: Watch) -> list[_T]:

@@ -57,7 +57,7 @@ class Recovery:
         )
         asker = Asker(membership.ring, self._remotes.to, settings, suspects, Metrics(registry))
         metrics = RepairMetrics(registry)
-        repair = Repair(
+        self._repair = Repair(
             ingester,
             ClusterStorage(asker, clock.now_ms),
             lambda since_ms: share_since(membership.ring(), config.id, since_ms),
@@ -67,7 +67,7 @@ class Recovery:
         )
         self._catchup = CatchUp(
             membership,
-            repair,
+            self._repair,
             file,
             clock,
             metrics,
@@ -95,6 +95,7 @@ class Recovery:
 
     async def stop(self) -> None:
         """Gives up what is under way; a second call does nothing."""
+        self._repair.end()
         await self._catchup.stop()
         await self._remotes.close()
 

@@ -12,6 +12,7 @@ What is written takes the ordinary path, log first, and leaves time for pushes.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from rondel.errors import Unavailable
+from rondel.errors import QueryCanceled, Unavailable
 from rondel.model.frame import SeriesFrame
 from rondel.model.labels import Matchers
 from rondel.model.merge import EmptySelection, reordered
@@ -50,7 +51,7 @@ _log = logs.get(__name__)
 class Replicas(Protocol):
     """The other ingesters: complete answers without ours, or Unavailable. Called in worker threads."""
 
-    def tenants(self, since_ms: int) -> list[str]:
+    def tenants(self, since_ms: int, *, watch: Watch = PATIENT) -> list[str]:
         """Of whom anything was written since then."""
 
     def label_values(
@@ -132,6 +133,20 @@ class _Found:
         return lacking(frame, own, known)
 
 
+class _Until:
+    """Implements `Watch`: a repair is waited for until it is ended."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def check(self) -> None:
+        if self._ended.is_set():
+            raise QueryCanceled("the ingester is stopping")
+
+
 class Repair:
     """One pass at a time over everything that replicas hold of our hashes: `share` says which these were
     since a time."""
@@ -152,14 +167,19 @@ class Repair:
         self._clock = clock
         self._metrics = metrics
         self._own = HeadStorage(ingester.tenants)
+        self._watch = _Until()
+
+    def end(self) -> None:
+        """For good: threads that wait for replicas wait no more, however silent these are."""
+        self._watch.end()
 
     async def run(self, mint_ms: int, maxt_ms: int) -> int:
-        """Fetches what is lacking of these times; how many samples that were. Raises Unavailable, after which
-        some of it is here."""
+        """Fetches what is lacking of these times; how many samples that were. Raises Unavailable, and
+        QueryCanceled where it was ended; some of it is here then."""
         span = _Span(mint_ms, maxt_ms, self._share(mint_ms))
         try:
             total = 0
-            for tenant in await self._paced(partial(self._replicas.tenants, mint_ms)):
+            for tenant in await self._paced(partial(self._replicas.tenants, mint_ms, watch=self._watch)):
                 total += await self._tenant(tenant, span)
         except BaseException:
             self._metrics.runs.labels("failed").inc()
@@ -168,11 +188,11 @@ class Repair:
         return total
 
     async def _tenant(self, tenant: str, span: _Span) -> int:
-        names = partial(self._replicas.label_values, tenant, METRIC_NAME, [], span.mint_ms, span.maxt_ms)
+        times, watch = (span.mint_ms, span.maxt_ms), self._watch
+        names = partial(self._replicas.label_values, tenant, METRIC_NAME, [], *times, watch=watch)
         total = 0
         for name in await self._paced(names):  # One metric at a time: its labels are in memory.
-            matchers = Matchers([(METRIC_NAME, "=", name)])
-            request = Select(tenant, matchers, span.mint_ms, span.maxt_ms)
+            request = Select(tenant, Matchers([(METRIC_NAME, "=", name)]), *times, watch=watch)
             total += await self._metric(request, span.share)
         return total
 

@@ -19,6 +19,7 @@ from rondel.cluster.remotes import Remotes
 from rondel.cluster.ringview import RingView
 from rondel.cluster.storage import ClusterStorage
 from rondel.model.merge import MergedStorage
+from rondel.ring.instance import Instance
 from rondel.ring.ring import Ring
 from rondel.rpc.codec import Decoder
 from rondel.rpc.meter import Meter
@@ -80,8 +81,15 @@ class ClusterReads:
         self._view.subscribe(self._use)
 
     def _use(self, ring: Ring) -> None:
-        here = {one.id for one in ring.instances}
-        if any(one.id not in here for one in self.ring.instances):
+        here = {one.id: one for one in ring.instances}
+        if any(_may_have_left(one, here.get(one.id)) for one in self.ring.instances):
             self._blocks.expire()
         self.ring = ring
         self._remotes.keep(ring)
+
+
+def _may_have_left(before: Instance, now: Instance | None) -> bool:
+    """Whether an instance has left since; it may have come back, with an empty disk, before we looked."""
+    if now is None:
+        return True
+    return now.epoch != before.epoch and any(end for _, end in now.spans)

@@ -136,6 +136,8 @@ pub struct Bounds {
     newest_ms: Option<i64>,
     oldest_ms: i64,
     latest_ms: i64,
+    /// Whether as many series as there are may be: what a replica took counts already.
+    pub is_repair: bool,
 }
 
 /// A series of the batch that is looked at.
@@ -148,7 +150,7 @@ struct Subject<'a> {
 }
 
 impl Store {
-    /// Which times are admitted now; in a repair there is no window, everything is late.
+    /// What is admitted now; in a repair there is no window, everything is late, and no limit.
     pub fn bounds(&self, now_ms: i64, repair: bool) -> Bounds {
         let newest_ms = self.max_ms.filter(|_| !repair);
         Bounds {
@@ -157,6 +159,7 @@ impl Store {
                 max_ms.saturating_sub(self.options.window_ms)
             }),
             latest_ms: now_ms.saturating_add(self.options.grace_ms),
+            is_repair: repair,
         }
     }
 

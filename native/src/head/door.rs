@@ -78,7 +78,7 @@ impl Head {
     // --- write ---
 
     /// Resolves series, creating those that are new, and decides on everything in it. What another one has
-    /// taken already is not too old for a `repair`.
+    /// taken already is not too old for a `repair`, and no series of it is one too many.
     #[pyo3(signature = (batch, now_ms, repair=false))]
     fn prepare(
         &self,

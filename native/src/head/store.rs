@@ -132,7 +132,7 @@ impl Store {
             let mut others = batch.histograms(index).0.iter();
             if let Some(found) = self.find(print) {
                 *slot = found;
-            } else if !self.ownership.is_full()
+            } else if (bounds.is_repair || !self.ownership.is_full())
                 && batch.has_labels(index)
                 && (times.any(|&time_ms| bounds.admit(time_ms))
                     || others.any(|&time_ms| bounds.admit(time_ms)))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rondel.errors import Unavailable
+from rondel.errors import QueryCanceled, Unavailable
 from rondel.model.labels import LabelSets
 from rondel.runtime.clock import SystemClock
-from rondel.storage import Select, Selection
+from rondel.storage import PATIENT, Select, Selection, Watch
 from services.ingester.clusterconfig import RepairConfig
 from services.ingester.config import Config, HeadConfig
 from services.ingester.owned import EVERYTHING, Share
@@ -20,6 +22,7 @@ from services.ingester.push import Ingester
 from services.ingester.read import HeadStorage
 from services.ingester.repair import Repair, RepairMetrics
 from tests.support.ingesters import NOW_MS, Samples, batch, contents_of, make, samples_of
+from tests.support.rpc import eventually
 
 MINUTE_MS = 60_000
 
@@ -37,7 +40,7 @@ class Replica(HeadStorage):
         self.ingester = ingester
         self.failures = 0
 
-    def tenants(self, since_ms: int) -> list[str]:
+    def tenants(self, since_ms: int, *, watch: Watch = PATIENT) -> list[str]:
         return [one.name for one in self.ingester.tenants]
 
     def select(self, request: Select) -> Selection:
@@ -131,4 +134,72 @@ async def test_pushes_go_on_meanwhile_and_nothing_is_lost_or_doubled(tmp_path: P
             await one.push("a", batch(points(minute)))
     await repair
     assert samples_of(pair.here, "a") == points(0, 1, 2, 3, 4, 5)
+    await pair.stop()
+
+
+class Frozen(Replica):
+    """Says nothing to one question, for as long as somebody waits."""
+
+    def __init__(self, ingester: Ingester, question: str) -> None:
+        super().__init__(ingester)
+        self.question = question
+        self.is_asked = False
+
+    def _freeze(self, question: str, watch: Watch) -> None:
+        while question == self.question:
+            self.is_asked = True
+            watch.check()
+            time.sleep(0.01)
+
+    def tenants(self, since_ms: int, *, watch: Watch = PATIENT) -> list[str]:
+        self._freeze("tenants", watch)
+        return super().tenants(since_ms)
+
+    def label_values(self, *args: Any, watch: Watch = PATIENT) -> list[str]:
+        self._freeze("names", watch)
+        return super().label_values(*args)
+
+    def select(self, request: Select) -> Selection:
+        self._freeze("select", request.watch)
+        return super().select(request)
+
+
+@pytest.mark.parametrize("question", ["tenants", "names", "select"])
+async def test_whoever_stops_does_not_wait_for_a_replica_that_is_frozen(
+    tmp_path: Path, question: str
+) -> None:
+    pair = await Pair(tmp_path).start()
+    await pair.there.push("a", batch(points(0)))
+    replica = Frozen(pair.there, question)
+    repair = Repair(
+        pair.here,
+        replica,
+        lambda _: EVERYTHING,
+        RepairConfig(),
+        SystemClock(),
+        RepairMetrics(CollectorRegistry()),
+    )
+    running = asyncio.ensure_future(repair.run(NOW_MS, NOW_MS))
+    await eventually(lambda: replica.is_asked)
+    repair.end()
+    with pytest.raises(QueryCanceled):
+        await running
+    await pair.stop()
+
+
+async def test_no_series_of_a_replica_is_one_too_many(tmp_path: Path) -> None:
+    pair = await Pair(tmp_path).start()
+    await pair.there.push("a", batch(points(0)))
+    full = make(tmp_path / "full", Config(head=HeadConfig(max_global_series_per_user=5)))
+    await full.start()
+    newcomers = {f"n{number}": [(NOW_MS, 1.0)] for number in range(5)}
+    await full.push("a", batch(newcomers))
+    repair = Repair(
+        full, pair.replica, lambda _: EVERYTHING, RepairConfig(share=1.0), SystemClock(), pair.metrics
+    )
+    assert await repair.run(NOW_MS, NOW_MS) == 20
+    assert samples_of(full, "a") == {**newcomers, **points(0)}
+    refused = await full.push("a", batch({"one_too_many": [(NOW_MS, 1.0)]}))
+    assert [one.id for one in refused.rejections] == ["max-series-per-user"]
+    await full.stop()
     await pair.stop()

@@ -80,6 +80,28 @@ async def test_blocks_are_listed_anew_when_one_has_left() -> None:
     assert scene.times() == [1_000]
 
 
+@pytest.mark.parametrize(("seen", "spans"), [(State.ACTIVE, ((1, 0),)), (State.LEAVING, ((1, 6),))])
+async def test_blocks_are_listed_anew_when_one_has_left_and_come_back_between_two_looks(
+    seen: State, spans: tuple[tuple[int, int], ...]
+) -> None:
+    """As after a time without the store."""
+
+    def ring(state: State, epoch: int, spans: tuple[tuple[int, int], ...]) -> Ring:
+        others = [one for one in THREE.instances if one.id != "c0"]
+        one = next(one for one in THREE.instances if one.id == "c0")
+        return Ring((*others, replace(one, state=state, epoch=epoch, spans=spans)))
+
+    scene = Scene(ring(seen, 6, spans))
+    await scene.reads.service().start()
+    assert scene.times() == []
+    scene.ship(1_000)
+    scene.view.tell(ring(State.ACTIVE, 10, ((1, 6), (9, 0))))
+    assert scene.times() == [1_000]
+    scene.ship(2_000)
+    scene.view.tell(ring(State.ACTIVE, 10, ((1, 6), (9, 0))))
+    assert scene.times() == [1_000]
+
+
 async def test_the_listings_are_forgotten_before_anybody_reads_by_the_ring() -> None:
     scene = Scene()
     await scene.reads.service().start()
