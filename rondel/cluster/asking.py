@@ -18,13 +18,14 @@ from prometheus_client import CollectorRegistry, Counter
 
 from rondel.errors import CallerError, QueryError, RondelError, Unauthenticated, Unavailable
 from rondel.ring.instance import Instance
+from rondel.ring.membership import RING_EPOCH
 from rondel.ring.quorum import SKEW_MS, enough, unanswered
 from rondel.ring.ring import Ring
 from rondel.rpc.remote import Remote, Reply
 from rondel.rpc.standing import Standing
 from rondel.storage import Watch
 
-__all__ = ["INCOMPLETE", "RING_EPOCH", "Answers", "Asker", "Metrics", "Question", "Settings", "Suspects"]
+__all__ = ["INCOMPLETE", "Answers", "Asker", "Metrics", "Question", "Settings", "Suspects"]
 
 _T = TypeVar("_T")
 
@@ -38,7 +39,6 @@ _NAMED_MAX: Final = 10
 _WHY_CHARS_MAX: Final = 200
 
 INCOMPLETE: Final = "read-incomplete"
-RING_EPOCH: Final = "ring-epoch"
 
 Question = Callable[[Remote, int], Reply[_T]]
 """Asks one ingester, by the epoch of our ring."""

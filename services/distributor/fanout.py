@@ -66,6 +66,7 @@ class Fanout:
         self._planned: asyncio.Task[Plan] | None = None
         self._moved = asyncio.Event()
         self._background = Background(config.background_bytes_max)
+        self._stopping = False
         self._tasks = TaskOwner("fanout")
         metrics.watch(self._targets, self._background)
 
@@ -76,6 +77,7 @@ class Fanout:
     async def stop(self) -> None:
         """Pushes beyond their quorum have a moment to end; all others get Unavailable."""
         await self._background.settled(_SETTLE_S)
+        self._stopping = True
         self._planned = None
         await self._tasks.close()
         await asyncio.gather(*(target.close() for target in self._targets.values()))
@@ -177,6 +179,8 @@ class Fanout:
         round.lost(member, id, error)
 
     def _on_ring(self, ring: Ring) -> None:
+        if self._stopping:
+            return
         known, self._ring = self._ring, ring
         if known is not None and (known.entries, known.epoch) == (ring.entries, ring.epoch):
             return

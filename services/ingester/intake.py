@@ -7,19 +7,15 @@ elsewhere now, so it is refused before anything of it is looked at, and the dist
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from rondel.errors import Unavailable
 from rondel.model.write import WriteBatch
-from rondel.ring.membership import admits
+from rondel.ring.membership import RING_EPOCH, admits
 from rondel.ring.ring import Ring
 from rondel.rpc.answer import PushAnswer
 from services.ingester.push import Ingester
 
-__all__ = ["RING_EPOCH", "ClusterIntake", "refuse_epoch"]
-
-RING_EPOCH: Final = "ring-epoch"
-"""of the error that tells a caller to wait for a newer ring"""
+__all__ = ["ClusterIntake", "refuse_epoch"]
 
 
 class ClusterIntake:

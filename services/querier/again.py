@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from rondel.errors import Unavailable
 from rondel.promql.control import Control
+from rondel.ring.membership import RING_EPOCH
 
 __all__ = ["again"]
 
@@ -15,7 +16,7 @@ _T = TypeVar("_T")
 
 _RUNS: Final = 3
 _PAUSE_S: Final = 0.2
-_PASSING: Final = frozenset({"read-broken", "ring-epoch"})
+_PASSING: Final = frozenset({"read-broken", RING_EPOCH})
 """Ids of errors after which the next run finds something else: others to ask, or a newer ring."""
 
 

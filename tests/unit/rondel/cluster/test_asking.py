@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from rondel.cluster.asking import INCOMPLETE, RING_EPOCH, Asker, Metrics, Settings, Suspects
+from rondel.cluster.asking import INCOMPLETE, Asker, Metrics, Settings, Suspects
 from rondel.errors import Corruption, InvalidData, QueryCanceled, RondelError, Unavailable
 from rondel.promql.control import Control
 from rondel.ring.instance import Instance, State
+from rondel.ring.membership import RING_EPOCH
 from rondel.ring.ring import Ring
 from rondel.rpc.standing import Standing
 from rondel.storage import PATIENT, Watch

@@ -163,6 +163,16 @@ async def test_nothing_is_written_before_the_start_and_after_the_stop() -> None:
     assert all(target.is_closed for target in world.targets.values())
 
 
+async def test_a_ring_that_comes_after_the_stop_is_nobodys_failure_and_opens_nothing() -> None:
+    async with fanning(ring_of()) as world:
+        await world.fanout.stop()
+        opened = dict(world.targets)
+        world.rings.change(ring_of(6, epoch=2))
+        assert world.targets == opened
+        with pytest.raises(Unavailable, match="not known"):
+            await world.fanout.push("a", batch_of(1))
+
+
 async def test_a_stop_ends_pushes_that_have_no_quorum() -> None:
     gates = {f"i-{number}": Gate() for number in range(3)}
     async with fanning(ring_of(), gates) as world:

@@ -11,9 +11,10 @@ from rondel.errors import Corruption, Unavailable
 from rondel.model.parcel import KnownSeries, Parcel, Routing
 from rondel.model.write import Written
 from rondel.ring.instance import Instance, State
+from rondel.ring.membership import RING_EPOCH
 from rondel.ring.ring import Ring
 from services.ingester.config import Config, HeadConfig
-from services.ingester.intake import RING_EPOCH, ClusterIntake
+from services.ingester.intake import ClusterIntake
 from tests.support.ingesters import NOW_MS, Samples, batch, make, samples_of
 
 ME = Instance("i-0", "a", "i-0:1", 0, State.ACTIVE, epoch=5, spans=((2, 0),))

@@ -8,8 +8,8 @@ import pytest
 
 from rondel.errors import Unavailable
 from rondel.ring.instance import Instance, State
+from rondel.ring.membership import RING_EPOCH
 from rondel.ring.ring import Ring
-from services.ingester.intake import RING_EPOCH
 from services.ingester.ledger import Ledger, Marker
 from services.ingester.standing import HeadStandings
 from tests.support.ingesters import EVER, NOW_MS, batch, make
