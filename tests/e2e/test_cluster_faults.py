@@ -8,6 +8,7 @@ factor promises stays available. `make faults` runs them all and writes the tabl
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ AWAY_S = 6
 """how long something is away, unless more is said"""
 FROZEN_S = 4 * LEASE_S
 """so long that its lease ends, and that its silence is noticed"""
+ROUNDS = int(os.environ.get("E2E_FAULT_ROUNDS", "15"))
 OUTAGE_S = int(os.environ.get("E2E_OUTAGE_S", "120"))
 """how long all of etcd is away"""
 THREE = Shape()
@@ -220,6 +222,47 @@ def join_and_kill(scene: Scene) -> None:
     newcomer.launch()
 
 
+# ---- by chance ----
+
+
+def many_by_chance(scene: Scene) -> None:
+    """One after the other, as soon as all is as before; a seed that fails fails again."""
+    seed = int(os.environ.get("E2E_SEED", random.randrange(2**32)))
+    print(f"seed {seed}")
+    choice = random.Random(seed)
+    for _ in range(ROUNDS):
+        one_by_chance(scene, choice)
+        scene.cluster.wait_for_ring()
+        scene.passes(BACK_S)
+
+
+def one_by_chance(scene: Scene, choice: random.Random) -> None:
+    cluster, away_s = scene.cluster, choice.choice((0, 2, 8))
+    someone = choice.choice([*cluster.processes(), *cluster.etcd.members])
+    added = sorted(name for name in cluster.ingesters if not name.endswith("-0"))
+    what = choice.choice(
+        ["kill", "freeze", "end", "leases", "compact", "grow", "shrink" if added else "grow"]
+    )
+    print(f"{what} {someone.name} {away_s} s, {', '.join(sorted(cluster.ingesters))}", flush=True)
+    if what == "kill":
+        killed(someone, scene=scene, away_s=away_s)
+    elif what == "freeze" and someone not in cluster.distributors:
+        frozen(someone, scene=scene, seconds=away_s)
+    elif what == "leases":
+        cluster.etcd.end_leases()
+    elif what == "compact":
+        cluster.etcd.compact()
+    elif what == "grow" and len(cluster.ingesters) < 6:
+        newcomer = cluster.add_ingester(choice.choice(cluster.shape.zones))
+        time.sleep(choice.uniform(0, 2))
+        killed(newcomer, scene=scene, away_s=away_s)
+    elif what == "shrink":
+        assert cluster.remove_ingester(choice.choice(added)) == 0
+    else:
+        someone.terminate()
+        someone.launch()
+
+
 # ---- the trials ----
 
 TRIALS = [
@@ -253,6 +296,7 @@ TRIALS = [
     Trial("rolling restart of the ingesters", rolling_restart),
     Trial("3, 6, 3 ingesters", grow_and_shrink),
     Trial("a join and two kills", join_and_kill),
+    Trial("many by chance, one after the other", many_by_chance),
 ]
 SHORT, *LONG = TRIALS
 
