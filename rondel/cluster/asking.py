@@ -57,7 +57,8 @@ class Settings:
     suspect_s: float = 10.0
     """how long whoever failed is asked last"""
     patience_s: float = 3.0
-    """for so long those that are needed and fail are asked again: one that restarts is back in a moment"""
+    """for so long those that are needed and fail are asked again: one that restarts is back in a moment, and
+    a ring that they know comes to us in a moment"""
     without: frozenset[str] = frozenset()
     """ids that are never asked, and so never answer"""
 
@@ -301,8 +302,8 @@ class _Round(Generic[_T]):
 
     @property
     def may_pass(self) -> bool:
-        """Whether those that failed may be there in a moment."""
-        return bool(self._failures) and not self._is_late
+        """Whether those that failed may be there in a moment, or a newer ring here."""
+        return bool(self._failures)
 
     @property
     def _is_late(self) -> bool:

@@ -207,10 +207,16 @@ def _behind_since_ms(now: Situation, before: Instance, state: State) -> int:
 
 def admits(ring: Ring, id: str, epoch: int, *, is_push: bool) -> bool:
     """Whether an ingester listens to somebody who has applied that epoch. Who is refused tries again
-    later."""
+    later.
+
+    A step counts on the refusal of those who have applied the one before it, and they may learn of it, and
+    of its fence, much later than others, or never. So they refuse before: readers that do not know what is
+    announced, since somebody may write by it already, and writers that do not know what is done, since
+    nobody may look any more for what is written without it.
+    """
     if epoch < ring.fence:
         return False
-    own = next((one for one in ring.entries if one.id == id), None)
-    if own is None or not is_push:
-        return True
-    return epoch >= own.epoch or own.state not in (State.LEAVING, State.LEFT)
+    steps = (State.SETTLING, State.LEAVING) if is_push else (State.JOINING, State.RETIRING)
+    if any(epoch < one.epoch for one in ring.instances if one.state in steps):
+        return False
+    return not is_push or all(epoch >= one.epoch for one in ring.gone if one.id == id)

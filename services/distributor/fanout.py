@@ -91,19 +91,28 @@ class Fanout:
     async def push(self, tenant: str, batch: WriteBatch) -> PushResult:
         """Returns once a write quorum has all it accepted in a synced WAL. Raises Unavailable."""
         started_s = self._clock.monotonic_s()
-        plan = await self._plan()
-        round = await self._sent(plan, tenant, batch)
-        if round.decided.result() is Outcome.FAILED and round.is_late:
-            newer = await self._newer(plan.ring)
-            if newer is not None:
-                self._metrics.rerouted.value += 1
-                round = await self._sent(newer, tenant, batch)
+        round = await self._routed(tenant, batch)
         outcome = round.decided.result()
         self._metrics.pushes.add(outcome.value)
         if outcome is Outcome.FAILED:
             raise round.failure()
         self._metrics.quorum.observe(self._clock.monotonic_s() - started_s)
         return round.result()
+
+    async def _routed(self, tenant: str, batch: WriteBatch) -> Round:
+        """A decided round by the newest ring that comes in time, where those before were too old."""
+        plan = await self._plan()
+        round = await self._sent(plan, tenant, batch)
+        until_s = 0.0
+        while round.decided.result() is Outcome.FAILED and round.is_late:
+            now_s = self._clock.monotonic_s()
+            until_s = until_s or now_s + self._config.ring_wait_s
+            newer = await self._newer(plan.ring, until_s - now_s)
+            if newer is None:
+                break
+            self._metrics.rerouted.value += 1
+            plan, round = newer, await self._sent(newer, tenant, batch)
+        return round
 
     async def _plan(self) -> Plan:
         """The newest. Raises Unavailable where it has no write quorum."""
@@ -120,10 +129,10 @@ class Fanout:
             raise Unavailable("the distributor is stopping", retry_after_s=1.0)
         return planned.result()
 
-    async def _newer(self, than: Ring) -> Plan | None:
+    async def _newer(self, than: Ring, wait_s: float) -> Plan | None:
         """The plan of a newer ring, None where none comes in time."""
         try:
-            async with asyncio.timeout(self._config.ring_wait_s):
+            async with asyncio.timeout(wait_s):
                 while self._ring is None or self._ring.epoch <= than.epoch:
                     self._moved.clear()
                     await self._moved.wait()

@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 
 from rondel.errors import Unavailable
 from rondel.promql.control import Control
-from rondel.ring.membership import RING_EPOCH
 
 __all__ = ["again"]
 
@@ -16,8 +15,8 @@ _T = TypeVar("_T")
 
 _RUNS: Final = 3
 _PAUSE_S: Final = 0.2
-_PASSING: Final = frozenset({"read-broken", RING_EPOCH})
-"""Ids of errors after which the next run finds something else: others to ask, or a newer ring."""
+_PASSING: Final = "read-broken"
+"""Id of the error after which the next run finds something else: others to ask."""
 
 
 def again(work: Callable[[], _T], control: Control, pause_s: float = _PAUSE_S) -> _T:
@@ -26,7 +25,7 @@ def again(work: Callable[[], _T], control: Control, pause_s: float = _PAUSE_S) -
         try:
             return work()
         except Unavailable as error:
-            if error.id not in _PASSING:
+            if error.id != _PASSING:
                 raise
         time.sleep(pause_s)
         control.check()

@@ -236,6 +236,20 @@ def test_a_caller_with_an_old_ring_learns_that_and_suspects_nobody() -> None:
     assert cluster.asker.suspects.ids == frozenset()
 
 
+def test_a_ring_that_comes_in_a_moment_is_waited_for() -> None:
+    cluster, newer = Cluster(patience_s=10), Ring(THREE.instances, 3, epoch=2)
+    behaviour = dict.fromkeys(("a0", "b0", "c0"), failing(LATE))
+
+    def refused(reply: Reply) -> None:
+        failing(LATE)(reply)
+        cluster.ring = newer
+        cluster.behaviour = {}
+
+    cluster.behaviour = behaviour | {"c0": refused}
+    assert len(cluster.ask()) >= 2
+    assert cluster.epochs == {0, 2}
+
+
 def test_whose_fault_the_question_is_hears_it_from_the_first() -> None:
     cluster = Cluster()
     cluster.behaviour["b0"] = failing(InvalidData("no regex"))

@@ -147,11 +147,28 @@ def test_one_that_changes_its_mind_demands_nothing_of_others() -> None:
     assert entered(situation(retiring), State.ACTIVE, 10, 0).fence == 7
 
 
-def test_who_is_late_is_refused_by_a_member_that_leaves_and_by_the_fence() -> None:
-    leaving = replace(own(State.LEAVING), fence=8)
-    ring = Ring((*OTHERS, leaving))
-    assert not admits(ring, "a0", 7, is_push=False)
-    assert admits(ring, "a0", 8, is_push=True)
-    assert admits(ring, "a2", 8, is_push=False)
+@pytest.mark.parametrize(
+    ("state", "pushes_from", "reads_from"),
+    [
+        (State.JOINING, 8, 9),
+        (State.SETTLING, 9, 8),
+        (State.ACTIVE, 8, 8),
+        (State.RETIRING, 8, 9),
+        (State.LEAVING, 9, 8),
+        (State.LEFT, 8, 8),
+    ],
+)
+def test_readers_have_to_know_what_is_announced_and_writers_what_is_done(
+    state: State, pushes_from: int, reads_from: int
+) -> None:
+    ring = Ring((*OTHERS, replace(own(state), fence=8)))
+    for epoch in (7, 8, 9):
+        assert admits(ring, "a0", epoch, is_push=True) == (epoch >= pushes_from)
+        assert admits(ring, "a0", epoch, is_push=False) == (epoch >= reads_from)
+
+
+def test_one_that_has_left_takes_nothing_from_before() -> None:
+    ring = Ring((*OTHERS, replace(own(State.LEFT), fence=8)))
     assert not admits(ring, "a2", 8, is_push=True)
+    assert admits(ring, "a2", 8, is_push=False)
     assert admits(ring, "a2", 9, is_push=True)

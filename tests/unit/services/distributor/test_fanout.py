@@ -136,6 +136,21 @@ async def test_a_batch_that_is_refused_for_the_age_of_the_ring_goes_once_more_by
         assert world.value("rerouted_pushes_total") == 1
 
 
+async def test_rings_that_follow_each_other_are_followed() -> None:
+    """As where several zones grow at once."""
+    async with fanning(ring_of(), dict.fromkeys(("i-0", "i-1", "i-2"), late)) as world:
+        push = asyncio.ensure_future(world.fanout.push("a", batch_of(4)))
+        for epoch in (2, 3):
+            await asyncio.sleep(0.03)
+            world.rings.change(ring_of(epoch=epoch))
+        await asyncio.sleep(0.03)
+        for target in world.targets.values():
+            target.answer = took
+        world.rings.change(ring_of(epoch=4))
+        assert (await push).accepted.samples == 4
+        assert [epoch for _, _, epoch in world.targets["i-0"].pushes] == [1, 2, 3, 4]
+
+
 async def test_without_a_newer_ring_the_client_is_to_come_again() -> None:
     async with fanning(ring_of(), dict.fromkeys(("i-0", "i-1", "i-2"), late)) as world:
         with pytest.raises(Unavailable, match="routed by epoch 1"):
