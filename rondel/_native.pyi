@@ -181,7 +181,9 @@ class Head:
     def read(
         self, refs: NDArray[np.int64], mint_ms: int, maxt_ms: int, pin: Pin, *, arena: int | None = None
     ) -> FrameArrays | None: ...
-    def encoded(self, refs: NDArray[np.int64], mint_ms: int, maxt_ms: int, pin: Pin) -> bytes | None:
+    def encoded(
+        self, refs: NDArray[np.int64], mint_ms: int, maxt_ms: int, pin: Pin, *, digests: bool = False
+    ) -> bytes | None:
         """As `read`, for `decode_frame`."""
 
     def exemplars(
@@ -569,6 +571,14 @@ def decode_labels(data: bytes) -> LabelSets:
     """Raises Corruption."""
 
 def encode_frame(arrays: FrameArrays) -> bytes: ...
+def encode_digests(arrays: FrameArrays) -> bytes: ...
+def decode_replicas(
+    count: int, answers: Sequence[tuple[bytes, int, NDArray[np.int64]]]
+) -> tuple[FrameArrays, list[NDArray[np.int64]]]:
+    """One frame of `count` series from `(answer, series in it, rows)`: samples or digests, and of each series
+    its place in the answer or -1; and for each answer the rows of which no samples have its digests. Raises
+    Corruption."""
+
 def decode_frame(data: bytes, series: int) -> FrameArrays:
     """Of exactly so many series, cut to the range that was asked for. Raises Corruption."""
 

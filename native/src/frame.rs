@@ -44,6 +44,17 @@ pub struct HistogramFrame {
     pub values: Histograms,
 }
 
+impl HistogramFrame {
+    fn view(&self) -> HistogramFrameView<'_> {
+        HistogramFrameView {
+            offsets: &self.offsets,
+            timestamps_ms: &self.timestamps_ms,
+            starts_ms: &self.starts_ms,
+            values: &self.values,
+        }
+    }
+}
+
 /// A frame that is borrowed and was checked: slicing by offsets cannot fail.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameView<'a> {
@@ -152,6 +163,16 @@ pub type PyFrame<'py> = (
 );
 
 impl Frame {
+    pub fn view(&self) -> FrameView<'_> {
+        FrameView {
+            offsets: &self.offsets,
+            timestamps_ms: &self.timestamps_ms,
+            values: &self.values,
+            starts_ms: &self.starts_ms,
+            histograms: self.histograms.as_ref().map(HistogramFrame::view),
+        }
+    }
+
     pub fn into_python(self, py: Python<'_>) -> PyFrame<'_> {
         (
             self.offsets.into_pyarray(py),

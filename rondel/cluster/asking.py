@@ -68,6 +68,7 @@ class Answers(Generic[_T]):
     """A complete set of them."""
 
     found: list[_T] = field(default_factory=list)
+    """of those whom we like best first"""
     shipped: set[str] = field(default_factory=set)
     """blocks that hold what some of those who answered no longer hold"""
 
@@ -167,7 +168,7 @@ class Asker:
             complete = asked.run(group, [id for id in order if id not in group], self._settings.hedge_s)
         finally:
             asked.drop()
-        return asked.answers if complete else asked
+        return asked.answers(order) if complete else asked
 
     def remote(self, instance: Instance) -> Remote:
         self.metrics.asked.labels(instance.id).inc()
@@ -218,7 +219,6 @@ class _Round(Generic[_T]):
     """One question and its answers."""
 
     def __init__(self, asker: Asker, ring: Ring, question: Question[_T], since_ms: int, watch: Watch) -> None:
-        self.answers: Answers[_T] = Answers()
         self.counted: set[str] = set()
         self._asker = asker
         self._ring = ring
@@ -229,6 +229,12 @@ class _Round(Generic[_T]):
         self._pending: dict[str, Reply[_T]] = {}
         self._behind: set[str] = set()
         self._failures: dict[str, RondelError] = {}
+        self._found: dict[str, _T] = {}
+        self._shipped: set[str] = set()
+
+    def answers(self, order: Iterable[str]) -> Answers[_T]:
+        """What came, in this order of ids."""
+        return Answers([self._found[id] for id in order if id in self._found], self._shipped)
 
     def run(self, group: tuple[str, ...], others: list[str], hedge_s: float) -> bool:
         """Whether the answers are complete; if not, nobody is left who could complete them."""
@@ -275,8 +281,8 @@ class _Round(Generic[_T]):
 
     def _note(self, id: str, answer: _T, standing: Standing) -> None:
         self._asker.suspects.clear(id)
-        self.answers.found.append(answer)
-        self.answers.shipped.update(standing.shipped)
+        self._found[id] = answer
+        self._shipped.update(standing.shipped)
         (self._behind if standing.behind else self.counted).add(id)
 
     def _fail(self, id: str, error: RondelError) -> None:

@@ -14,7 +14,8 @@ from rondel.cluster.asking import Asker, Question
 from rondel.cluster.ringview import GONE_MS
 from rondel.model.frame import ExemplarFrame
 from rondel.model.labels import LabelSets, Matchers
-from rondel.model.merge import distinct, merge_exemplars, merge_selections
+from rondel.model.merge import distinct, merge_exemplars
+from rondel.rpc.replicas import merge_replicas
 from rondel.storage import PATIENT, MetricMetadata, Select, Selection, Watch
 
 __all__ = ["ClusterStorage", "Ensure"]
@@ -42,13 +43,14 @@ class ClusterStorage:
 
     def select(self, request: Select) -> Selection:
         """Series that match; their samples come from the same ingesters, when they are read."""
+        known: dict[bytes, LabelSets] = {}
         found = self._ask(
             request.tenant,
-            lambda remote, epoch: remote.select(request, epoch),
+            lambda remote, epoch: remote.select(request, epoch, known),
             request.mint_ms,
             request.watch,
         )
-        return merge_selections(found)
+        return merge_replicas(found)
 
     def series(
         self,

@@ -5,7 +5,11 @@ Passed in by whoever makes a server or a client. Bytes that are damaged raise Co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rondel.model.frame import ExemplarFrame, SeriesFrame
 from rondel.model.labels import LabelSets, Matchers
@@ -21,6 +25,9 @@ class Encoder(Protocol):
     def frame(self, frame: SeriesFrame) -> bytes:
         """The samples; whoever reads them has the labels."""
 
+    def digests(self, frame: SeriesFrame) -> bytes:
+        """Instead of the samples, by what replicas of them are known to be the same."""
+
     def exemplars(self, frame: ExemplarFrame) -> bytes: ...
 
 
@@ -28,8 +35,8 @@ class Encoder(Protocol):
 class Encodable(Protocol):
     """A selection whose samples are encoded already, for `rondel.rpc.wire` to decode."""
 
-    def encoded(self, start: int, stop: int) -> bytes:
-        """What `WireDecoder.frame` makes the frame of that `read(start, stop)` gives."""
+    def encoded(self, start: int, stop: int, *, digests: bool = False) -> bytes:
+        """What `WireDecoder.frame` makes the frame of that `read(start, stop)` gives; or its digests."""
 
 
 class Decoder(Protocol):
@@ -42,5 +49,12 @@ class Decoder(Protocol):
 
     def frame(self, labels: LabelSets, data: bytes) -> SeriesFrame:
         """Of exactly the series of `labels`."""
+
+    def replicas(
+        self, labels: LabelSets, answers: Sequence[tuple[bytes, int, NDArray[np.int64]]]
+    ) -> tuple[SeriesFrame, list[NDArray[np.int64]]]:
+        """One frame of `labels` from `(answer, series in it, rows)`: samples or digests, and of each series
+        of `labels` its place in the answer or -1; and for each answer the rows of which its digests tell
+        something else."""
 
     def exemplars(self, data: bytes) -> ExemplarFrame: ...

@@ -18,14 +18,16 @@ ANSWER_BYTES_MAX: Final = 1 << 30
 _T = TypeVar("_T")
 
 
-def parts(data: bytes, standing: Standing | None = None) -> Iterator[Any]:
-    """Messages `Part` that together are `data`; at least one, the last of which says so. The first one has
-    the standing, where there is one."""
+def parts(data: bytes, standing: Standing | None = None, *, samples_follow: bool = False) -> Iterator[Any]:
+    """Messages `Part` that together are `data`; at least one, the last of which says so, and whether samples
+    follow. The first one has the standing, where there is one."""
     view = memoryview(data)
     for start in range(0, len(data) or 1, PART_BYTES_MAX):
         stop = start + PART_BYTES_MAX
         told = message_of(standing) if standing and start == 0 else None
-        yield pb.Part(data=bytes(view[start:stop]), last=stop >= len(data), standing=told)
+        last = stop >= len(data)
+        piece = data if last and start == 0 else bytes(view[start:stop])
+        yield pb.Part(data=piece, last=last, standing=told, samples_follow=last and samples_follow)
 
 
 def grouped(items: Iterable[_T], size_bytes: Callable[[_T], int]) -> Iterator[list[_T]]:
@@ -43,8 +45,9 @@ def grouped(items: Iterable[_T], size_bytes: Callable[[_T], int]) -> Iterator[li
         yield group
 
 
-async def whole(stream: Stream, on_first: Callable[[Any], None] = lambda _: None) -> bytes:
-    """What a stream of parts brings up to the next last one; `on_first` hears of the first one at once.
+async def whole(stream: Stream, on_first: Callable[[Any], None] = lambda _: None) -> tuple[bytes, bool]:
+    """What a stream of parts brings up to the next last one, and whether that says that samples follow;
+    `on_first` hears of the first one at once.
 
     Raises LimitExceeded, and as the stream does.
     """
@@ -62,4 +65,4 @@ async def whole(stream: Stream, on_first: Callable[[Any], None] = lambda _: None
             text = f"an answer has more than {ANSWER_BYTES_MAX} bytes; ask for fewer series at a time"
             raise LimitExceeded(text, id="rpc-answer-size")
         if part.last:
-            return b"".join(found)
+            return b"".join(found), part.samples_follow

@@ -77,25 +77,38 @@ class Reading:
                 return
             if not first.HasField("select") or len(first.select.matcher_sets) != 1:
                 raise InvalidData("a select begins with one set of matchers", id="rpc-select")
-            selection, standing = await self._found(caller, first.select, self._selection)
-            labels = await self._in_thread(caller, lambda: self._encoder.labels(selection.labels))
-            await _write(context, parts(labels, standing))
+
+            def opened(find: Any, caller: _Caller) -> tuple[Selection, bytes, bytes]:
+                return self._opened(find, caller, first.small)
+
+            (selection, labels, samples), standing = await self._found(caller, first.select, opened)
+            await _write(context, parts(labels, standing, samples_follow=bool(samples)))
+            if samples:
+                await _write(context, parts(samples))
             async for request in requests:
                 await _write(context, parts(await self._rows(selection, request, caller)))
 
     async def _rows(self, selection: Selection, request: Any, caller: _Caller) -> bytes:
         if not request.HasField("read"):
             raise InvalidData("a select has begun already", id="rpc-select")
-        return await self._in_thread(caller, lambda: self._answer(*_asked(selection, request.read)))
+        rows = request.read
+        return await self._in_thread(
+            caller, lambda: self._answer(*_asked(selection, rows), digests=rows.digests)
+        )
 
-    def _answer(self, selection: Selection, start: int, stop: int) -> bytes:
+    def _answer(self, selection: Selection, start: int, stop: int, *, digests: bool = False) -> bytes:
         if isinstance(selection, Encodable):
-            return selection.encoded(start, stop)
-        return self._encoder.frame(selection.read(start, stop))
+            return selection.encoded(start, stop, digests=digests)
+        frame = selection.read(start, stop)
+        return self._encoder.digests(frame) if digests else self._encoder.frame(frame)
 
-    def _selection(self, find: Any, caller: _Caller) -> Selection:
+    def _opened(self, find: Any, caller: _Caller, small: int) -> tuple[Selection, bytes, bytes]:
+        """A selection, its labels, and its samples where it is small: no bytes where it is not."""
         tenant, [matchers], mint_ms, maxt_ms = _find(find)
-        return self._source.select(Select(tenant, matchers, mint_ms, maxt_ms, watch=caller))
+        selection = self._source.select(Select(tenant, matchers, mint_ms, maxt_ms, watch=caller))
+        total = len(selection.labels)
+        samples = self._answer(selection, 0, total) if 0 < total <= small else b""
+        return selection, self._encoder.labels(selection.labels), samples
 
     async def label_names(self, request: Any, context: Any) -> None:
         def names(find: Any, caller: _Caller) -> list[str]:

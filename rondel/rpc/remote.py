@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from rondel.model.costs import counted
 from rondel.model.frame import ExemplarFrame
@@ -23,13 +23,17 @@ from rondel.rpc.identity import Identity
 from rondel.rpc.methods import EXEMPLARS, LABEL_NAMES, LABEL_VALUES, METADATA, SELECT, SERIES, TENANTS
 from rondel.rpc.parts import whole
 from rondel.rpc.pb import ingester_pb2 as pb
-from rondel.rpc.selection import RemoteSelection, SelectStream, Session
+from rondel.rpc.selection import Decoding, RemoteSelection, SelectStream, Session
 from rondel.rpc.standing import Standing, standing_of
 from rondel.storage import MetricMetadata, Select, Selection, Watch
 
 __all__ = ["Remote", "Reply"]
 
 _T = TypeVar("_T")
+
+_SMALL_SAMPLES: Final = 1 << 18
+"""of a selection whose samples come at once, at most, where there is one in 2 s"""
+_SMALL_SERIES: Final = 256
 
 _Make = Callable[[], _T]
 
@@ -107,8 +111,13 @@ class Remote:
         self._timeout_s = timeout_s
         self._on_failure = on_failure
 
-    def select(self, request: Select, epoch: int) -> Reply[Selection]:
-        """Series that match; their samples come when they are read."""
+    def select(
+        self, request: Select, epoch: int, known: dict[bytes, LabelSets] | None = None
+    ) -> Reply[Selection]:
+        """Series that match; their samples come when they are read, or at once where they are few.
+
+        `known` is for selects of the same at several ingesters: labels that were told before are those.
+        """
         asked_s = time.perf_counter()
         find = self._find(request.tenant, [request.matchers], request.mint_ms, request.maxt_ms, epoch)
         reply: Reply[Selection] = Reply(self._bridge)
@@ -118,24 +127,35 @@ class Remote:
                 self._channel.stream(SELECT, metadata=self._metadata, timeout_s=self._timeout_s)
             )
             try:
-                opened = SelectStream(stream)
-                labels = await opened.ask(pb.SelectRequest(select=find), reply.heard)
+                opened = SelectStream(stream, self._on_failure)
+                asked = pb.SelectRequest(select=find, small=_small(request))
+                labels, samples = await opened.open(asked, reply.heard)
             except BaseException:
                 stream.close()
                 raise
             return lambda: counted(
                 self.source,
                 request,
-                lambda: self._selection(opened, request.watch, labels),
+                lambda: self._selection(opened, request.watch, samples, self._labels(labels, known)),
                 lambda: (opened.received_bytes, 0),
                 asked_s=asked_s,
             )
 
         return reply.start(answering())
 
-    def _selection(self, opened: SelectStream, watch: Watch, labels: bytes) -> RemoteSelection:
-        session = Session(opened, self._bridge, self._decoder, watch, self._threads, self._on_failure)
-        return RemoteSelection(session, self._decoder.labels(labels))
+    def _labels(self, told: bytes, known: dict[bytes, LabelSets] | None) -> LabelSets:
+        if known is None:
+            return self._decoder.labels(told)
+        if told not in known:
+            known[told] = self._decoder.labels(told)
+        return known[told]
+
+    def _selection(
+        self, opened: SelectStream, watch: Watch, samples: bytes, labels: LabelSets
+    ) -> RemoteSelection:
+        decoding = Decoding(self._decoder, self._threads)
+        session = Session(opened, self._bridge, decoding, watch, samples)
+        return RemoteSelection(session, labels)
 
     def series(
         self, tenant: str, matcher_sets: list[Matchers], mint_ms: int, maxt_ms: int, epoch: int
@@ -190,7 +210,7 @@ class Remote:
         async def answering() -> _Make[_T]:
             stream = reply.opened(self._ask(call, request))
             try:
-                answer = await whole(stream, reply.heard)
+                answer, _ = await whole(stream, reply.heard)
                 async for _ in stream.replies():  # None comes: the call ends with its status.
                     pass
                 return lambda: decode(answer)
@@ -219,3 +239,9 @@ class Remote:
 
     def _ask(self, call: Call, request: Message) -> Stream:
         return self._channel.ask(call, request, timeout_s=self._timeout_s, metadata=self._metadata)
+
+
+def _small(request: Select) -> int:
+    """So many series at most are small enough to send all samples of them that may be in the range."""
+    span_ms = max(1, request.maxt_ms - request.mint_ms)
+    return min(_SMALL_SERIES, 2_000 * _SMALL_SAMPLES // span_ms)

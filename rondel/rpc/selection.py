@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from rondel.rpc.parts import whole
 from rondel.rpc.pb import ingester_pb2 as pb
 from rondel.storage import Watch
 
-__all__ = ["RemoteSelection", "Session"]
+__all__ = ["Decoding", "Reader", "RemoteSelection", "SelectStream", "Session", "arrived"]
 
 _Rows = NDArray[np.int64]
 _T = TypeVar("_T")
@@ -38,87 +38,126 @@ _T = TypeVar("_T")
 class SelectStream:
     """The stream of one selection, on the loop. Reads are answered one after the other."""
 
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    def __init__(self, stream: Stream, on_failure: Callable[[], None]) -> None:
+        """`on_failure` is called where it breaks while it is read."""
         self.received_bytes = 0
+        self.differs = False
+        """whether digests of what it has are of no use, since it mostly has something else than others"""
+        self._stream = stream
+        self._on_failure = on_failure
+        self._is_closed = False
         self._turn = asyncio.Lock()
 
-    async def ask(self, request: pb.SelectRequest, on_first: Callable[[Any], None] = lambda _: None) -> bytes:
-        """The answer to one request; `on_first` hears of its first message at once."""
+    async def open(self, request: pb.SelectRequest, on_first: Callable[[Any], None]) -> tuple[bytes, bytes]:
+        """Labels, and the samples of all of them where these follow at once, else no bytes; `on_first` hears
+        of the first message."""
         async with self._turn:
-            with suppress(Unavailable):  # Whoever receives learns why.
-                await self.stream.send(request)
-            answer = await whole(self.stream, on_first)
+            labels, follow = await self._answer(request, on_first)
+            samples = (await whole(self._stream))[0] if follow else b""
+        self.received_bytes += len(labels) + len(samples)
+        return labels, samples
+
+    async def read(self, rows: pb.Rows) -> bytes:
+        """The samples of these rows, or their digests. Raises Unavailable (`read-broken`) where the other
+        process cannot go on: a new selection may, there or elsewhere."""
+        try:
+            async with self._turn:
+                answer, _ = await self._answer(pb.SelectRequest(read=rows))
+        except Unavailable as error:
+            if not self._is_closed:
+                self._on_failure()
+            raise Unavailable(str(error), id="read-broken", retry_after_s=1.0) from error
         self.received_bytes += len(answer)
         return answer
 
+    async def _answer(
+        self, request: pb.SelectRequest, on_first: Callable[[Any], None] = lambda _: None
+    ) -> tuple[bytes, bool]:
+        with suppress(Unavailable):  # Whoever receives learns why.
+            await self._stream.send(request)
+        return await whole(self._stream, on_first)
 
-class Session:
-    """What selections over one stream share; when the last of them is gone, the stream is closed."""
+    def close(self) -> None:
+        self._is_closed = True
+        self._stream.close()
 
-    def __init__(
-        self,
-        stream: SelectStream,
-        bridge: Bridge,
-        decoder: Decoder,
-        watch: Watch,
-        threads: Executor,
-        on_failure: Callable[[], None],
-    ) -> None:
-        self._stream = stream
-        self._bridge = bridge
-        self._watch = watch
-        self._threads = threads
-        self._on_failure = on_failure
-        self._decoder = decoder
-        weakref.finalize(self, bridge.soon, stream.stream.close).atexit = False
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How answers become frames: in a thread, so that it happens beside the query's work."""
+
+    decoder: Decoder
+    threads: Executor
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        try:
+            job = self.threads.submit(work)
+        except RuntimeError as error:
+            raise Unavailable("the process is shutting down") from error
+        return await asyncio.wrap_future(job)
+
+
+class Reader(Protocol):
+    """Where the samples of a selection come from."""
 
     def start(self, start: int, stop: int, picked: _Rows | None, labels: LabelSets) -> Future[SeriesFrame]:
         """Asks for the samples of these rows, or of those of `picked`; `labels` are of all of them."""
+
+    def at_once(self, labels: LabelSets) -> Future[SeriesFrame] | None:
+        """The samples of all rows, where they are here already."""
+
+    def wait(self, future: Future[_T]) -> _T:
+        """The answer; whoever stops waiting for one has no use for the rest."""
+
+
+class Session:
+    """Implements `Reader` over one stream; when the last selection that shares it is gone, it is closed."""
+
+    def __init__(
+        self, stream: SelectStream, bridge: Bridge, decoding: Decoding, watch: Watch, samples: bytes = b""
+    ) -> None:
+        """`samples` is the answer for all rows, where it has come with the labels."""
+        self.stream = stream
+        self.bridge = bridge
+        self.decoding = decoding
+        self.samples = samples
+        self._watch = watch
+        weakref.finalize(self, bridge.soon, stream.close).atexit = False
+
+    def start(self, start: int, stop: int, picked: _Rows | None, labels: LabelSets) -> Future[SeriesFrame]:
         if picked is None:
             rows = pb.Rows(start=start, stop=stop)
         else:
             rows = pb.Rows(picked=picked[start:stop].tolist())
-        decoder = self._decoder
-
-        def decoded(answer: bytes) -> SeriesFrame:
-            return decoder.frame(labels.take(np.arange(start, stop, dtype=np.int64)), answer)
-
+        answer, own = self.stream.read(rows), labels.take(np.arange(start, stop, dtype=np.int64))
         # Whoever waits for it must not be held by it: the session ends with the last selection.
-        return self._bridge.start(_frame(self._stream, pb.SelectRequest(read=rows), decoded, self._threads))
+        return self.bridge.start(_frame(answer, own, self.decoding))
+
+    def at_once(self, labels: LabelSets) -> Future[SeriesFrame] | None:
+        if not self.samples:
+            return None
+        return self.bridge.start(_frame(arrived(self.samples), labels, self.decoding))
 
     def wait(self, future: Future[_T]) -> _T:
-        """The answer; whoever stops waiting for one has no use for the stream.
-
-        Raises Unavailable (`read-broken`) where the other process cannot go on: a new selection may, there or
-        elsewhere.
-        """
         try:
-            return self._bridge.wait(future, self._watch)
-        except BaseException as error:
-            self._end()
-            if isinstance(error, Unavailable):
-                self._on_failure()
-                raise Unavailable(str(error), id="read-broken", retry_after_s=1.0) from error
+            return self.bridge.wait(future, self._watch)
+        except BaseException:
+            self.end()
             raise
 
-    def _end(self) -> None:
-        self._bridge.soon(self._stream.stream.close)
+    def end(self) -> None:
+        """Closes the stream."""
+        self.bridge.soon(self.stream.close)
 
 
-async def _frame(
-    stream: SelectStream,
-    request: pb.SelectRequest,
-    decoded: Callable[[bytes], SeriesFrame],
-    threads: Executor,
-) -> SeriesFrame:
-    """Decoded in a thread, so that replicas are decoded beside each other and beside the query's work."""
-    answer = await stream.ask(request)
-    try:
-        decoding = threads.submit(decoded, answer)
-    except RuntimeError as error:
-        raise Unavailable("the process is shutting down") from error
-    return await asyncio.wrap_future(decoding)
+async def arrived(answer: bytes) -> bytes:
+    """An answer that is here."""
+    return answer
+
+
+async def _frame(answer: Coroutine[Any, Any, bytes], labels: LabelSets, decoding: Decoding) -> SeriesFrame:
+    data = await answer
+    return await decoding.run(lambda: decoding.decoder.frame(labels, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +172,15 @@ class _Block:
 class RemoteSelection:
     """Implements `rondel.storage.Selection`, and can be put into another order."""
 
-    def __init__(self, session: Session, labels: LabelSets, picked: _Rows | None = None) -> None:
-        self._session = session
+    def __init__(self, reader: Reader, labels: LabelSets, picked: _Rows | None = None) -> None:
+        self.reader = reader
+        self.picked = picked
         self._labels = labels
-        self._picked = picked
         self._reading = threading.Lock()
         self._ahead: _Block | None = None
+        here = reader.at_once(labels) if picked is None else None
+        if here is not None:
+            self._ahead = _Block(0, len(labels), here)
 
     @property
     def labels(self) -> LabelSets:
@@ -146,8 +188,8 @@ class RemoteSelection:
 
     def take(self, rows: _Rows) -> RemoteSelection:
         """The same selection with only these series, in this order."""
-        picked = rows if self._picked is None else self._picked[rows]
-        return RemoteSelection(self._session, self._labels.take(rows), picked)
+        picked = rows if self.picked is None else self.picked[rows]
+        return RemoteSelection(self.reader, self._labels.take(rows), picked)
 
     def read(self, start: int, stop: int) -> SeriesFrame:
         """Samples of the series `[start, stop)`; raises what the other process raises, and Unavailable."""
@@ -155,7 +197,7 @@ class RemoteSelection:
             return EmptySelection().read(0, 0)
         with self._reading:
             blocks = self._blocks(start, stop)
-            parts = [(block, self._session.wait(block.frame)) for block in blocks]
+            parts = [(block, self.reader.wait(block.frame)) for block in blocks]
         if len(parts) == 1 and (blocks[0].start, blocks[0].stop) == (start, stop):
             return parts[0][1]
         rows = np.arange(start, stop, dtype=np.int64)
@@ -180,7 +222,7 @@ class RemoteSelection:
         return blocks
 
     def _ask(self, start: int, stop: int) -> _Block:
-        return _Block(start, stop, self._session.start(start, stop, self._picked, self._labels))
+        return _Block(start, stop, self.reader.start(start, stop, self.picked, self._labels))
 
 
 def _inside(block: _Block, rows: _Rows) -> _Rows:

@@ -139,10 +139,10 @@ class _HeadSelection:
             labels = labels.take(np.arange(start, start + len(found[0]) - 1))
         return SeriesFrame.of(labels, found)
 
-    def encoded(self, start: int, stop: int) -> bytes:
+    def encoded(self, start: int, stop: int, *, digests: bool = False) -> bytes:
         """Implements `rondel.rpc.codec.Encodable`: chunks as they are stored."""
-        request = self._request
-        found = self._head.encoded(self._refs[start:stop], request.mint_ms, request.maxt_ms, self._pin)
+        request, refs = self._request, self._refs[start:stop]
+        found = self._head.encoded(refs, request.mint_ms, request.maxt_ms, self._pin, digests=digests)
         if found is None:
             raise _too_late()
         return found

@@ -14,7 +14,7 @@ mod index;
 mod ints;
 mod join;
 pub mod layouts;
-mod merge;
+pub mod merge;
 mod merge_histograms;
 pub mod page;
 mod plan;

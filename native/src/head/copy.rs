@@ -14,13 +14,20 @@ use crate::rpc::writer::{Column, FrameWriter};
 const WHOLE_BYTES: usize = 64;
 
 /// Copies series after series.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Copier {
     pub writer: FrameWriter,
     words: Words,
 }
 
 impl Copier {
+    pub fn new(writer: FrameWriter) -> Self {
+        Self {
+            writer,
+            words: Words::default(),
+        }
+    }
+
     pub fn copy(&mut self, store: &Store, series: &Series, window: &Window) {
         self.copy_track(store, &series.floats, window, (Column::Floats, step::pick));
         if let Some(extras) = series.extras.as_deref() {

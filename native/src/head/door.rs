@@ -19,6 +19,7 @@ use crate::head::store::Options;
 use crate::head::wal::framed;
 use crate::labels::LabelSets;
 use crate::matcher::Matchers;
+use crate::rpc::writer::FrameWriter;
 use crate::write::batch::WriteBatch;
 
 /// Longest range: distances within a chunk must fit in 32 bits.
@@ -217,7 +218,9 @@ impl Head {
         Ok(whole.then(|| frame.into_python(py)))
     }
 
-    /// The same for another process, in bytes: chunks as they are stored (`docs/format/select.md`).
+    /// The same for another process, in bytes: chunks as they are stored, or a digest of those of each series
+    /// (`docs/format/select.md`).
+    #[pyo3(signature = (refs, mint_ms, maxt_ms, pin, *, digests=false))]
     fn encoded<'py>(
         &self,
         py: Python<'py>,
@@ -225,6 +228,7 @@ impl Head {
         mint_ms: i64,
         maxt_ms: i64,
         pin: &Bound<'py, Pin>,
+        digests: bool,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let refs = refs.as_slice()?;
         let window = Window {
@@ -232,7 +236,11 @@ impl Head {
             maxt_ms,
             arena: None,
         };
-        let sealed = py.detach(|| gather::copy(&self.shared, refs, &window))?;
+        let writer = match digests {
+            true => FrameWriter::of_digests(),
+            false => FrameWriter::default(),
+        };
+        let sealed = py.detach(|| gather::copy(&self.shared, refs, &window, writer))?;
         let whole = pin.get().epoch >= self.shared.epochs().released;
         whole.then(|| sealed.into_python(py)).transpose()
     }

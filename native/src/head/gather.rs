@@ -7,7 +7,7 @@ use crate::head::series::Series;
 use crate::head::shared::Shared;
 use crate::head::store::Store;
 use crate::rpc::seal::Sealed;
-use crate::rpc::writer::Kinds;
+use crate::rpc::writer::{FrameWriter, Kinds};
 
 /// Series decoded under one hold of the lock, so that a long read does not hold up appends.
 const SERIES_A_LOCK: usize = 256;
@@ -55,9 +55,14 @@ pub fn read(shared: &Shared, refs: &[i64], window: &Window) -> Columns {
     })
 }
 
-/// The same samples for another process, not decoded.
-pub fn copy(shared: &Shared, refs: &[i64], window: &Window) -> Result<Sealed<2>> {
-    let mut copier = Copier::default();
+/// The same samples for another process, not decoded; or their digests, as the writer is.
+pub fn copy(
+    shared: &Shared,
+    refs: &[i64],
+    window: &Window,
+    writer: FrameWriter,
+) -> Result<Sealed<2>> {
+    let mut copier = Copier::new(writer);
     for part in refs.chunks(SERIES_A_LOCK) {
         let store = shared.read();
         for &found in part {

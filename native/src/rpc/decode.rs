@@ -10,14 +10,31 @@ use crate::head::histograms;
 use crate::head::read::{Window, Words, ascends};
 use crate::head::step::SAMPLES_MAX;
 use crate::histogram::{Layout, View};
+use crate::rpc::replicas::Digests;
 use crate::rpc::seal::{SAMPLES, open};
-use crate::rpc::writer::{BUCKETS_MAX, Column, Kinds, SAMPLES_A_BYTE};
+use crate::rpc::writer::{BUCKETS_MAX, Column, FrameWriter, Kinds, SAMPLES_A_BYTE};
 
 /// More cells of histograms in one answer are damage.
 const CELLS_MAX: usize = 1 << 28;
 
 /// The frame, of exactly so many series.
 pub fn decode(data: &[u8], series: usize) -> Result<Frame> {
+    Ok(decode_with(data, series, None)?.frame)
+}
+
+/// Samples, and what they are compared by.
+#[derive(Debug)]
+pub struct Decoded {
+    pub frame: Frame,
+    pub digests: Digests,
+}
+
+/// The frame with the digests of its series, as whoever sent it would have told them.
+pub fn decode_digested(data: &[u8], series: usize) -> Result<Decoded> {
+    decode_with(data, series, Some(FrameWriter::of_digests()))
+}
+
+fn decode_with(data: &[u8], series: usize, digester: Option<FrameWriter>) -> Result<Decoded> {
     let mut cursor = open(data, SAMPLES)?;
     let window = Window {
         mint_ms: cursor.signed()?,
@@ -32,11 +49,18 @@ pub fn decode(data: &[u8], series: usize) -> Result<Frame> {
         return Err(cursor.corrupt(format!("{count} series, {series} were asked for")));
     }
     let mut reader = Reader::new(cursor, window, samples);
+    reader.digester = digester;
     for _ in 0..count {
         reader.take_series()?;
     }
     reader.cursor.finish()?;
-    Ok(reader.into_frame(kinds))
+    let digester = reader.digester.take();
+    let digests = Digests {
+        window: (window.mint_ms, window.maxt_ms),
+        of: digester.map(FrameWriter::into_digests).unwrap_or_default(),
+    };
+    let frame = reader.into_frame(kinds);
+    Ok(Decoded { frame, digests })
 }
 
 /// What is being read.
@@ -56,6 +80,8 @@ struct Reader<'a> {
     cells_left: usize,
     cells: Vec<f64>,
     times: Vec<i64>,
+    /// Hears of every chunk, where digests are wanted.
+    digester: Option<FrameWriter>,
 }
 
 impl<'a> Reader<'a> {
@@ -80,6 +106,7 @@ impl<'a> Reader<'a> {
             cells_left: CELLS_MAX,
             cells: Vec::new(),
             times: Vec::new(),
+            digester: None,
         }
     }
 
@@ -108,6 +135,9 @@ impl<'a> Reader<'a> {
         self.offsets.push(self.floats.times.len() as i64);
         let end = self.histograms.timestamps_ms.len() as i64;
         self.histograms.offsets.push(end);
+        if let Some(digester) = &mut self.digester {
+            digester.end_series();
+        }
         Ok(())
     }
 
@@ -133,6 +163,9 @@ impl<'a> Reader<'a> {
                 .bounded(self.cursor.remaining(), "size of a chunk")?,
         };
         let bytes = self.cursor.take(size)?;
+        if let Some(digester) = &mut self.digester {
+            digester.chunk(column, count, first_ms, bytes);
+        }
         let words = match column {
             Column::Floats => &mut self.floats,
             _ => &mut self.shadow,
@@ -153,6 +186,9 @@ impl<'a> Reader<'a> {
             .cursor
             .bounded(self.cursor.remaining(), "size of a chunk")?;
         let bytes = self.cursor.take(size)?;
+        if let Some(digester) = &mut self.digester {
+            digester.histogram_chunk(&layout, count, first_ms, bytes);
+        }
         self.cells.clear();
         self.cells.resize(layout.cell_count(), 0.0);
         self.times.clear();
@@ -241,7 +277,6 @@ mod tests {
     use crate::histogram::{Hint, Histograms};
     use crate::rpc::encode::encode;
     use crate::rpc::seal::resealed;
-    use crate::rpc::writer::FrameWriter;
 
     const TIMES: [i64; 6] = [i64::MIN, -5, 7, 1 << 40, (1 << 40) + 1, i64::MAX];
 

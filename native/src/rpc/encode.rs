@@ -8,7 +8,15 @@ use crate::rpc::writer::{Column, FrameWriter, Kinds};
 
 /// All of it; times that do not ascend within a series are refused.
 pub fn encode(frame: &FrameView<'_>) -> Result<Sealed<2>> {
-    let mut writer = FrameWriter::default();
+    encode_with(FrameWriter::default(), frame)
+}
+
+/// What the samples are compared by.
+pub fn digest(frame: &FrameView<'_>) -> Result<Sealed<2>> {
+    encode_with(FrameWriter::of_digests(), frame)
+}
+
+fn encode_with(mut writer: FrameWriter, frame: &FrameView<'_>) -> Result<Sealed<2>> {
     for row in 0..frame.offsets.len().saturating_sub(1) {
         let range = frame.offsets[row] as usize..frame.offsets[row + 1] as usize;
         let times = &frame.timestamps_ms[range.clone()];

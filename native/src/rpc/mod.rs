@@ -8,6 +8,7 @@
 //! | `writer` | samples as chunks, one after the other; `native/src/head/copy.rs` gives it chunks as they are stored |
 //! | `encode` | a frame that was decoded, as chunks |
 //! | `decode` | chunks as a frame, cut to the range that was asked for |
+//! | `replicas` | answers of several that should have the same: samples once, and where digests differ |
 //! | `python` | the door |
 
 mod decode;
@@ -16,6 +17,7 @@ mod exemplars;
 mod labels;
 mod pack;
 mod python;
+mod replicas;
 pub mod seal;
 pub mod writer;
 

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 pub const LABELS: u8 = 1;
 pub const SAMPLES: u8 = 2;
 pub const EXEMPLARS: u8 = 3;
+pub const DIGESTS: u8 = 4;
 
 const HEAD_BYTES: usize = 5;
 

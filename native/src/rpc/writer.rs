@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::block::bytes::{put_signed, put_varint};
 use crate::block::layouts;
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::head::histograms::Writer;
 use crate::head::step::{self, FIRST_BYTES, SAMPLES_MAX, STEP_BYTES_MAX};
 use crate::histogram::{Histograms, Layout};
-use crate::rpc::seal::{SAMPLES, Sealed, seal};
+use crate::rpc::seal::{DIGESTS, SAMPLES, Sealed, seal};
 
 /// Buckets and bounds in the layouts of one answer.
 pub const BUCKETS_MAX: usize = 1 << 26;
@@ -73,9 +74,19 @@ pub struct FrameWriter {
     buckets: usize,
     scratch: Vec<u8>,
     chunk: Writer,
+    /// Of the series so far, where digests are wanted: `body` has the chunks of one series only, then.
+    digests: Option<Vec<u128>>,
 }
 
 impl FrameWriter {
+    /// Writes no samples but a digest of the chunks of each series.
+    pub fn of_digests() -> Self {
+        Self {
+            digests: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
     /// Adds a chunk of words as it is.
     pub fn chunk(&mut self, column: Column, count: usize, first_ms: i64, bytes: &[u8]) {
         self.begin(column, count, first_ms);
@@ -110,6 +121,10 @@ impl FrameWriter {
     }
 
     fn put_layout(&mut self, layout: &Arc<Layout>) {
+        if self.digests.is_some() {
+            layouts::put(&mut self.body, layout); // Numbers are of one answer.
+            return;
+        }
         if let Some((recent, number)) = &self.recent
             && Arc::ptr_eq(recent, layout)
         {
@@ -186,12 +201,31 @@ impl FrameWriter {
 
     /// Ends a series, which may have no chunk.
     pub fn end_series(&mut self) {
-        self.body.push(0);
         self.series += 1;
+        let Some(digests) = &mut self.digests else {
+            self.body.push(0);
+            return;
+        };
+        digests.push(xxh3_128(&self.body));
+        self.body.clear();
+        self.first_ms = 0;
+    }
+
+    /// The digests of the series that have ended.
+    pub fn into_digests(self) -> Vec<u128> {
+        self.digests.unwrap_or_default()
     }
 
     /// The answer; samples outside `[mint_ms, maxt_ms]` are left out by whoever reads it.
     pub fn finish(self, mint_ms: i64, maxt_ms: i64, kinds: Kinds) -> Result<Sealed<2>> {
+        if let Some(digests) = self.digests {
+            let mut head = Vec::new();
+            put_signed(&mut head, mint_ms);
+            put_signed(&mut head, maxt_ms);
+            put_varint(&mut head, self.series);
+            let digests = digests.iter().flat_map(|digest| digest.to_le_bytes());
+            return Ok(seal(DIGESTS, [head, digests.collect()]));
+        }
         if self.buckets > BUCKETS_MAX {
             let message = format!(
                 "the layouts of an answer have {} buckets, at most {BUCKETS_MAX} are possible: read fewer series at once",

@@ -99,6 +99,38 @@ async def test_look_ups_and_metadata_are_those_of_the_source() -> None:
         assert list(exemplars.values) == [0.5, 1.5]
 
 
+class Whole(MemorySource):
+    """Counts what is read of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[tuple[int, int]] = []
+
+    def select(self, request: Select) -> Any:
+        found = super().select(request)
+        read = found.read
+        found.read = lambda start, stop: self.reads.append((start, stop)) or read(start, stop)
+        return found
+
+
+@pytest.mark.parametrize(("span_ms", "at_once"), [(600_000, [(0, 50)]), (1 << 30, [])])
+async def test_samples_of_few_series_come_with_their_labels(
+    span_ms: int, at_once: list[tuple[int, int]]
+) -> None:
+    source = Whole()
+    for number in range(50):
+        source.append({"__name__": "m", "n": str(number)}, [(at, float(number + at)) for at in range(5)])
+    request = Select("a", Matchers(list(EVERY)), 0, span_ms)
+    async with serving(source) as served, reading(served.endpoint) as remote:
+        selection = await in_thread(lambda: remote.select(request))
+        assert source.reads == at_once
+        for start, stop in [(0, 30), (30, 50), (0, 50), (7, 8)]:
+            frame = await in_thread(lambda start=start, stop=stop: selection.read(start, stop))
+            assert values(frame) == [[float(n + at) for at in range(5)] for n in range(start, stop)]
+            assert [frame.labels[at]["n"] for at in range(len(frame))] == [str(n) for n in range(start, stop)]
+        assert served.bugs == []
+
+
 async def test_answers_larger_than_a_message_come_whole() -> None:
     source = filled(4, samples=100_000)
     source.append({"__name__": "wide", **{f"l{at}": "x" * 2_000 for at in range(1_500)}}, [(1, 1.0)])
@@ -144,8 +176,9 @@ class Ready:
     def take(self, rows: NDArray[np.int64]) -> Ready:
         return Ready(reordered(self._ready, rows))
 
-    def encoded(self, start: int, stop: int) -> bytes:
-        return WireEncoder().frame(self._ready.read(start, stop))
+    def encoded(self, start: int, stop: int, *, digests: bool = False) -> bytes:
+        frame = self._ready.read(start, stop)
+        return WireEncoder().digests(frame) if digests else WireEncoder().frame(frame)
 
 
 async def test_what_is_encoded_already_is_sent_as_it_is() -> None:
@@ -378,13 +411,13 @@ async def test_a_read_whose_query_was_cancelled_ends_the_selection() -> None:
     source, control = Counting(), Control()
     async with serving(source) as served, reading(served.endpoint) as remote:
         selection = await in_thread(lambda: remote.select(every(watch=control)))
-        selection._session._bridge._loop.call_soon(control.cancel)
+        asyncio.get_running_loop().call_soon(control.cancel)
         await asyncio.sleep(0)
 
         def read() -> None:
             while True:  # One of them waits long enough to look at its watch.
                 selection.read(0, 1)
-                selection._session.wait(selection._session._bridge.start(asyncio.sleep(0.2, b"")))
+                selection.reader.wait(selection.reader.bridge.start(asyncio.sleep(0.2, b"")))
 
         with pytest.raises(QueryCanceled):
             await in_thread(read)
