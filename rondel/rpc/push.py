@@ -22,8 +22,11 @@ from rondel.rpc.identity import Identity
 from rondel.rpc.methods import PUSH
 from rondel.rpc.parts import PART_BYTES_MAX
 from rondel.rpc.pb import ingester_pb2 as pb
+from rondel.runtime import logs
 
 __all__ = ["PushLimits", "PushStream", "Reason", "Undelivered"]
+
+_log = logs.get(__name__)
 
 _OVERHEAD_BYTES: Final = 256
 """of one request, beside its batch; tenants have at most 150"""
@@ -201,6 +204,9 @@ class PushStream:
                 sender.cancel()
         except* RondelError as broken:
             ended = str(broken.exceptions[0])
+        except* Exception as bugs:  # The next stream may do better than none for ever.
+            _log.error("a stream of pushes failed", error=bugs, ingester=self._meant.instance)
+            ended = f"internal error: {type(bugs.exceptions[0]).__name__}"
         finally:
             stream.close()
         return ended

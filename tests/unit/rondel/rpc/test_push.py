@@ -134,6 +134,26 @@ async def test_a_bug_of_the_handler_fails_one_push_and_is_reported() -> None:
         assert [type(bug) for bug in served.bugs] == [ZeroDivisionError]
 
 
+async def test_a_bug_of_ours_costs_a_stream_and_not_all_that_would_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receive = Stream.receive
+    bugs = [ZeroDivisionError("a bug")]
+
+    async def once(self: Stream) -> Any:
+        message = await receive(self)
+        if bugs and message is not None and message.replies:
+            raise bugs.pop()
+        return message
+
+    monkeypatch.setattr(Stream, "receive", once)
+    async with serving() as served, pushing(served.endpoint) as stream:
+        with pytest.raises(Undelivered, match="internal error: ZeroDivisionError"):
+            await stream.push("a", b"x", 1, timeout_s=5)
+        await eventually(lambda: stream.connected)
+        assert (await stream.push("a", b"x", 1, timeout_s=5)).result.accepted.samples == 1
+
+
 @pytest.mark.parametrize("tenant", ["", "..", "a/b"])
 async def test_a_tenant_that_is_none_reaches_no_handler(tenant: str) -> None:
     async with serving() as served, pushing(served.endpoint) as stream:

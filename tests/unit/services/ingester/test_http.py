@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rondel.cluster.marker import Marker
 from rondel.errors import Conflict
 from rondel.runtime.router import Router
-from services.ingester.http import leave_routes, loss_routes
+from services.ingester.http import leave_routes, loss_routes, routes
 from tests.support.asgi import call
 
 PATH = "/ingester/prepare-shutdown"
@@ -43,6 +44,27 @@ async def test_the_time_of_the_first_call_stays_until_it_is_taken_back(tmp_path:
     assert Marker(tmp_path / "leave").since_ms() == 6_000
     assert [await ask(method) for method in ("DELETE", "DELETE", "GET")] == [UNSET] * 3
     assert await ask("POST") == {"status": "set", "timestamp": 8}
+
+
+async def test_a_flush_is_for_no_page_of_somebody_elses_and_for_nobody_who_only_looks() -> None:
+    class Flushed:
+        tenants: list[str | None] = []  # noqa: RUF012 (a fake)
+
+        async def flush(self, tenant: str | None) -> int:
+            self.tenants.append(tenant)
+            return 3
+
+    shipper: Any = Flushed()
+    app = Router(routes(shipper))
+    path = "/ingester/flush"
+    for origin in ("http://elsewhere", "null", "http://["):
+        with pytest.raises(Conflict, match="a page of"):
+            await call(app, path, method="POST", headers={"origin": origin, "host": "here:1"})
+    assert (await call(app, path, method="GET")).status == 405
+    assert Flushed.tenants == []
+    answer = await call(app, path, method="POST", headers={"origin": "http://here:1", "host": "here:1"})
+    assert json.loads(answer.body) == {"blocks": 3}
+    assert Flushed.tenants == [None]
 
 
 async def test_a_loss_is_accepted_in_so_many_words() -> None:
