@@ -40,7 +40,9 @@ def main(
     """
     shape = Shape(tuple(zones.split(",")), count, distributors, queriers, etcd_members)
     settings = {"": dict(one.split("=", 1) for one in given)}
-    cluster = LocalCluster(directory, shape, settings=settings, first_port=port, objstore=objstore)
+    cluster = LocalCluster(
+        directory, shape, settings=settings, first_port=port, objstore=objstore, is_detached=True
+    )
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())

@@ -53,12 +53,16 @@ class LocalCluster:
     """where ports count up from; 0 for any that are free"""
     objstore: str = ""
     """empty for a directory"""
+    is_detached: bool = False
+    """Whether Ctrl-C reaches only us, so that we end the others in good order."""
 
     def __post_init__(self) -> None:
         self.directory = self.directory.resolve()
         self._ports = Ports(self.directory / "ports.json", self.first_port)
         seats = [self._seat(number) for number in range(self.shape.etcd_members)]
         self.etcd = EtcdCluster(self.directory / "etcd", seats=seats)
+        for member in self.etcd.members:
+            member.process_group = self._group
         self.distributors = [self._stateless("distributor", n) for n in range(self.shape.distributors)]
         self.queriers = [self._stateless("querier", n, 1) for n in range(self.shape.queriers)]
         self.compactor = self._compactor()
@@ -229,7 +233,13 @@ class LocalCluster:
         own = () if role == "compactor" else ("--data-dir", str(directory / "data"), "--instance-id", name)
         argv = [*self.network.launcher(zone), *_COMMAND, role, "--http-listen", f"{host}:{port}", *own]
         env = {"PYTHONDONTWRITEBYTECODE": "", **self.settings.get("", {}), **self.settings.get(role, {})}
-        return Process(name, [*argv, *options], directory, port, env=env, host=host)
+        process = Process(name, [*argv, *options], directory, port, env=env, host=host)
+        process.process_group = self._group
+        return process
+
+    @property
+    def _group(self) -> int | None:
+        return 0 if self.is_detached else None
 
     @property
     def _objstore(self) -> str:

@@ -72,6 +72,8 @@ class Process:
         self.port = port
         self.ready_path = ready_path
         self.env = {**os.environ, **(env or {})}
+        self.process_group: int | None = None
+        """0 for one of its own: then Ctrl-C is for who started it, who ends it in good order"""
         self.start_to_ready_s = 0.0
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -116,7 +118,6 @@ class Process:
         """Start without waiting."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "log").open("ab") as log:
-            # A group of its own: Ctrl-C is for who started it, who then ends it in good order.
             self._popen = subprocess.Popen(
                 self.argv,
                 cwd=ROOT,
@@ -124,7 +125,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                process_group=0,
+                process_group=self.process_group,
             )
 
     def is_ready(self) -> bool:
