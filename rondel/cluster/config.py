@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from rondel.errors import ConfigError
+from rondel.ring.shard import Sizes
 from rondel.rpc.channel import TlsFiles
 
 __all__ = ["ClusterConfig"]
@@ -25,6 +26,11 @@ class ClusterConfig:
     """Failure domain of this process. Replicas of a series are spread over the zones."""
     replication_factor: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
     """Ingesters that hold each series; the same in all processes, and for the life of a cluster."""
+    shuffle_sharding: bool = False
+    """Whether tenants may have shards (`ingestion_tenant_shard_size`); the same in all processes. Say it in
+    all of them before the first tenant gets a shard, and for two days after the last one had one. With it
+    reads, joins and leaves bear absent ingesters in fewer zones than a write quorum has members, and in no
+    more."""
     lease_s: Annotated[int, msgspec.Meta(ge=2)] = 15
     """After so long without a word a process counts as gone."""
     patience_s: Annotated[float, msgspec.Meta(ge=0)] = 60.0
@@ -41,6 +47,14 @@ class ClusterConfig:
     def __post_init__(self) -> None:
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             raise ConfigError("cluster: tls_cert_file and tls_key_file go together: one of them is missing")
+
+    def check_shards(self, sizes: Sizes) -> None:
+        """Raises ConfigError for shards that reads would not reckon with."""
+        if sizes.are_used and not self.shuffle_sharding:
+            raise ConfigError(
+                "ingestion_tenant_shard_size needs cluster.shuffle_sharding, in all processes of a cluster: "
+                "reads would take incomplete answers for complete ones"
+            )
 
     def tls_files(self) -> TlsFiles | None:
         """For calls to ingesters; None where they are not encrypted."""

@@ -48,7 +48,7 @@ class Node:
         self.session = Session(store, config.lease_s, owner or secrets.token_hex(8))
         # Readers of all roles stand beside each other in the store; ingesters go by their bare ids there.
         reader = id if role == INGESTER else f"{role}/{id}"
-        settings = Settings(reader, config.replication_factor)
+        settings = Settings(reader, config.replication_factor, config.shuffle_sharding)
         self.view = RingView(store, self.keys, self.session, OnDisk(memory), settings, now_ms)
         self._tasks = TaskOwner("cluster", on_failure)
 

@@ -73,6 +73,8 @@ class Settings:
     id: str
     """unique among all that read or write the ring"""
     replication_factor: int = 3
+    has_shards: bool = False
+    """whether tenants may have shards"""
 
 
 class RingView:
@@ -168,7 +170,8 @@ class RingView:
         kept = (one for one in entries if one.state is not State.LEFT or one.settled_ms > oldest_ms)
         epoch = max((one.epoch for one in entries), default=0)
         fence = max((one.fence for one in entries), default=0)
-        return Ring(tuple(kept), self._settings.replication_factor, revision, epoch, fence)
+        settings = self._settings
+        return Ring(tuple(kept), settings.replication_factor, revision, epoch, fence, settings.has_shards)
 
     def _decoded(self, known: Known) -> Iterable[Instance]:
         for item in known.items.values():

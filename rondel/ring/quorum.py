@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from rondel.ring.instance import Instance, State
 from rondel.ring.ring import NOBODY, Ring, Routes
+from rondel.ring.shard import Mask
+from rondel.ring.zonal import Zonal
 
 __all__ = [
     "Outcome",
@@ -149,7 +151,7 @@ class Unanswered:
     """Why an answer is not complete."""
 
     share: float
-    """of all hashes, those whose sets did not answer"""
+    """of all hashes, those whose sets did not answer; 1 where tenants may have shards: it may be one's all"""
     members: tuple[str, ...]
     """ids in those sets that did not answer"""
 
@@ -161,11 +163,15 @@ def unanswered(ring: Ring, answered: Iterable[str], since_ms: int) -> Unanswered
     written by in that time must have answered. Whoever has left counts as one that answered, since what it
     had is in blocks, but not who was forgotten with its disk. An instance that says it is behind, or refuses
     our epoch, has not answered.
+
+    Where tenants may have shards, the sets of all shards of all sizes must have answered (`zonal`).
     """
     if not ring.instances:
         return Unanswered(1.0, ())
     have = frozenset(answered)
     allowed = write_quorum(ring.replication_factor) - 1
+    if ring.has_shards:
+        return _unanswered_of_shards(ring, ring.masks(since_ms - SKEW_MS), have, allowed)
     for routes in ring.possible(since_ms - SKEW_MS):
         missing = _missing(ring, routes, have, allowed)
         if missing is not None:
@@ -180,6 +186,10 @@ def enough(ring: Ring, order: Sequence[str], since_ms: int) -> tuple[str, ...] |
         return None
     allowed = write_quorum(ring.replication_factor) - 1
     places = {one.id: place for place, one in enumerate(ring.entries)}
+    if ring.has_shards:
+        zonal = _zonal(ring, ring.masks(since_ms - SKEW_MS), frozenset(order))
+        spared = {id for id in reversed(order) if zonal.can_spare(places[id], allowed)}
+        return tuple(id for id in order if id not in spared)
     # Rings of different times have many more ranges than sets.
     sets = _distinct([routes.sets[_can_write(ring, routes)] for routes in ring.possible(since_ms - SKEW_MS)])
     lacking = _silent(ring, frozenset(order))[sets].sum(axis=1)
@@ -222,7 +232,26 @@ def is_fenced(ring: Ring, applied: Iterable[str]) -> bool:
     needed = write_quorum(factor)
     allowed = min(needed, factor - needed + 1) - 1
     have = frozenset(applied)
+    if ring.has_shards:
+        return _unanswered_of_shards(ring, ring.masks(), have, allowed) is None
     return all(_missing(ring, routes, have, allowed) is None for routes in ring.possible())
+
+
+def _unanswered_of_shards(
+    ring: Ring, masks: Sequence[Mask], answered: frozenset[str], allowed: int
+) -> Unanswered | None:
+    worst = _zonal(ring, masks, answered).most_silent()
+    if (worst <= allowed).all():
+        return None
+    mask, silent = masks[int(np.argmax(worst))], _silent(ring, answered)
+    ids = [one.id for place, one in enumerate(ring.entries) if mask[place] and silent[place]]
+    return Unanswered(1.0, tuple(ids))
+
+
+def _zonal(ring: Ring, masks: Sequence[Mask], answered: frozenset[str]) -> Zonal:
+    silent = tuple(_silent(ring, answered)[:-1].tolist())
+    factor = ring.replication_factor
+    return Zonal(ring.entries, masks, silent, factor, write_quorum(factor))
 
 
 def _missing(ring: Ring, routes: Routes, answered: frozenset[str], allowed: int) -> Unanswered | None:

@@ -7,7 +7,7 @@ keeps its place, and the next one in its zone stands in for it, so that no other
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import product
@@ -16,7 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rondel.ring.hashes import hash_of, mixed
 from rondel.ring.instance import Instance, State
+from rondel.ring.shard import Mask, chosen, per_zone, rank_of
 from rondel.ring.tokens import HASHES
 
 __all__ = ["NOBODY", "Ring", "Routes"]
@@ -45,6 +47,12 @@ class Routes:
         """int16[n, width]"""
         return self.sets[np.searchsorted(self.ends, hashes)]
 
+    def merged(self) -> Routes:
+        """The same in as few ranges as there can be, members in the order of their places."""
+        sets = np.sort(self.sets.view(np.uint16), axis=1).view(np.int16)  # So NOBODY comes last.
+        last = np.append((sets[1:] != sets[:-1]).any(axis=1), True)
+        return Routes(self.ends[last], sets[last])
+
 
 @dataclass(frozen=True, eq=False)
 class Ring:
@@ -59,10 +67,12 @@ class Ring:
     """number of the last step that is applied here; at least that of every entry"""
     fence: int = 0
     """who has not applied this epoch is not to be listened to"""
+    has_shards: bool = False
+    """whether tenants may have shards, now or at any time that reads look back to"""
     gone: tuple[Instance, ...] = field(init=False)
     """those that have left: once they were written, and what they had is in blocks"""
     _zones: dict[str, _Zone] = field(init=False, repr=False)
-    _known: dict[tuple[bool, ...], Routes] = field(init=False, repr=False)
+    _known: dict[Mask, Routes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.replication_factor <= 5:
@@ -87,23 +97,68 @@ class Ring:
     @cached_property
     def writes(self) -> Routes:
         """Whom a sample goes to: only instances that are written, as many as there are up to the factor."""
-        return self._routes(tuple(one.state.is_written for one in self.entries))
+        return self._routes(self._written)
 
     @cached_property
     def owners(self) -> Routes:
         """Whom a range belongs to once everybody has joined, and nobody who leaves is left."""
+        return self._routes(self._staying)
+
+    def writes_of(self, tenant: str, size: int) -> Routes:
+        """`writes` of a tenant whose samples go to `size` instances; 0 for all. Not remembered here."""
+        return self._shard(self._written, tenant, size)
+
+    def owners_of(self, tenant: str, size: int) -> Routes:
+        """`owners` of such a tenant."""
+        return self._shard(self._staying, tenant, size)
+
+    @property
+    def _written(self) -> Mask:
+        return tuple(one.state.is_written for one in self.entries)
+
+    @property
+    def _staying(self) -> Mask:
         going = (State.RETIRING, State.LEAVING, State.LEFT)
-        return self._routes(tuple(one.state not in going for one in self.entries))
+        return tuple(one.state not in going for one in self.entries)
 
     def possible(self, since_ms: int | None = None) -> list[Routes]:
         """Replica sets that a sample may have been written by: those of now, with every outcome of the steps
         that are under way; those of the past since that time (None: of now only)."""
+        return [self._routes(mask) for mask in self.masks(since_ms)]
+
+    def masks(self, since_ms: int | None = None) -> list[Mask]:
+        """Which entries were written in each of the rings that are `possible`."""
         masks = dict.fromkeys(self._outcomes())
         if since_ms is not None:
             masks |= dict.fromkeys(self._past(since_ms))
-        return [self._routes(mask) for mask in masks]
+        return list(masks)
 
-    def _outcomes(self) -> list[tuple[bool, ...]]:
+    def possible_of(self, id: str, tenant: str, since_ms: int) -> Iterator[Routes]:
+        """As `possible`, for one instance and a tenant with a shard: of all sizes that it may have had, those
+        that can have given hashes to this instance, or larger parts of them than others."""
+        place = next(at for at, one in enumerate(self.entries) if one.id == id)
+        for mask in self.masks(since_ms):
+            if mask[place]:
+                yield from self._sizes(mask, tenant, place)
+
+    def _sizes(self, mask: Mask, tenant: str, place: int) -> Iterator[Routes]:
+        least = rank_of(self.entries, mask, tenant, place)
+        counts = [sum(mask[at] for at in zone.members) for zone in self._zones.values()]
+        # With a zone for each replica it has most as the last one that is taken: others only take from it.
+        is_simple = sum(count > 0 for count in counts) >= self.replication_factor
+        for count in range(least, least + 1 if is_simple else max(counts) + 1):
+            yield self._part(mask, tenant, count)
+
+    def _shard(self, mask: Mask, tenant: str, size: int) -> Routes:
+        if not size:
+            return self._routes(mask)
+        return self._part(mask, tenant, per_zone(self.entries, mask, size, self.replication_factor))
+
+    def _part(self, mask: Mask, tenant: str, count: int) -> Routes:
+        part = chosen(self.entries, mask, tenant, count)
+        return self._routes(mask) if part == mask else self._made(np.array(part, dtype=np.bool_)).merged()
+
+    def _outcomes(self) -> list[Mask]:
         choices = [
             (one.state.is_written, not one.state.is_written)
             if one.state.is_in_doubt
@@ -112,7 +167,7 @@ class Ring:
         ]
         return list(product(*choices))
 
-    def _past(self, since_ms: int) -> list[tuple[bool, ...]]:
+    def _past(self, since_ms: int) -> list[Mask]:
         """By epoch: clocks of instances may disagree on the order of what happened."""
         recent = [one for one in self.entries if one.state.is_in_doubt or one.settled_ms > since_ms]
         first = min(_switches(recent), default=self.epoch + 1)
@@ -128,7 +183,7 @@ class Ring:
             np.add.at(shares, column, sizes)
         return {one.id: float(share) for one, share in zip(self.instances, shares, strict=False)}
 
-    def _routes(self, usable: tuple[bool, ...]) -> Routes:
+    def _routes(self, usable: Mask) -> Routes:
         found = self._known.get(usable)
         if found is None:
             found = self._known[usable] = self._made(np.array(usable, dtype=np.bool_))
@@ -140,7 +195,8 @@ class Ring:
         if not width:
             return Routes(ends, np.full((len(ends), self.replication_factor), NOBODY, np.int16))
         zones = [zone for zone in self._zones.values() if usable[zone.members].any()]
-        replicas = [zone.replicas(ends, usable, width) for zone in zones]
+        depth = _depth([int(usable[zone.members].sum()) for zone in zones], width)
+        replicas = [zone.replicas(ends, usable, depth) for zone in zones]
         slots = (ends // np.uint64(HASHES // SLOTS)).astype(np.int64)
         order = _zone_order(tuple(zone.name for zone in zones))[slots]
         return Routes(ends, _pick(replicas, order, width))
@@ -154,6 +210,14 @@ class Ring:
         if len(self._zones) > 1 and len(self._zones) != self.replication_factor:
             parts.append(np.arange(1, SLOTS + 1, dtype=np.uint64) * np.uint64(HASHES // SLOTS) - np.uint64(1))
         return np.unique(np.concatenate(parts))
+
+
+def _depth(counts: list[int], width: int) -> int:
+    """So many of each zone, or all where it has no more, fill a set."""
+    depth = 1
+    while sum(min(depth, count) for count in counts) < width:
+        depth += 1
+    return depth
 
 
 def _switches(entries: Iterable[Instance]) -> list[int]:
@@ -206,24 +270,8 @@ def _zone_order(names: tuple[str, ...]) -> NDArray[np.int64]:
     weights = np.empty((SLOTS, len(names)), np.uint64)
     for column, name in enumerate(names):
         seed = np.frombuffer(name.encode().ljust(8, b"\0")[:8], "<u8")[0] ^ np.uint64(hash_of(name))
-        weights[:, column] = _mixed(np.arange(SLOTS, dtype=np.uint64) ^ seed)
+        weights[:, column] = mixed(np.arange(SLOTS, dtype=np.uint64) ^ seed)
     return np.argsort(weights, axis=1, kind="stable")
-
-
-def hash_of(text: str) -> int:
-    """FNV-1a of 64 bits: the same in every process."""
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = (value ^ byte) * 0x100000001B3 % HASHES
-    return value
-
-
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finalizer of splitmix64."""
-    with np.errstate(over="ignore"):
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _pick(replicas: list[_Sets], order: NDArray[np.int64], width: int) -> _Sets:
@@ -231,7 +279,9 @@ def _pick(replicas: list[_Sets], order: NDArray[np.int64], width: int) -> _Sets:
     stacked = np.stack(replicas)
     ranges = np.arange(len(order))
     rounds = [
-        stacked[order[:, turn], ranges, depth] for depth in range(width) for turn in range(order.shape[1])
+        stacked[order[:, turn], ranges, depth]
+        for depth in range(stacked.shape[2])
+        for turn in range(order.shape[1])
     ]
     candidates = np.stack(rounds, axis=1)
     # Those that are there come first, in their order.

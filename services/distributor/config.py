@@ -23,6 +23,7 @@ class Overrides:
 
     ingestion_rate: Annotated[float, msgspec.Meta(ge=0)] | None = None
     ingestion_burst_size: _Natural | None = None
+    ingestion_tenant_shard_size: _Natural | None = None
     accept_ha_samples: bool | None = None
 
 
@@ -56,6 +57,9 @@ class Config:
     """Samples a second of one tenant; above it requests are answered with 429. 0 is no limit."""
     ingestion_burst_size: _Natural = 200_000
     """Samples that a tenant may send at once on top of its rate."""
+    ingestion_tenant_shard_size: _Natural = 0
+    """Ingesters of a cluster that the series of a tenant go to, as many in each zone; 0 for all. It needs
+    `cluster.shuffle_sharding`, and the ingesters must have the same (`ingester`)."""
     accept_ha_samples: bool = False
     """Whether Prometheus servers may send the same series in pairs: one of them is listened to, and the label
     that tells them apart is left out."""

@@ -17,6 +17,7 @@ from rondel.ring.instance import Instance, State
 from rondel.ring.membership import RING_EPOCH
 from rondel.ring.quorum import Outcome
 from rondel.ring.ring import Ring
+from rondel.ring.shard import UNSHARDED, Sizes
 from rondel.rpc.push import Undelivered
 from rondel.runtime import logs
 from rondel.runtime.clock import Clock
@@ -27,6 +28,7 @@ from services.distributor.destination import Sent, Taken
 from services.distributor.fanoutmetrics import FanoutMetrics
 from services.distributor.plan import Lot, Plan, Target, lack_of
 from services.distributor.round import Round
+from services.distributor.shardplans import ShardPlans
 
 __all__ = ["Fanout", "Rings"]
 
@@ -55,7 +57,9 @@ class Fanout:
         clock: Clock,
         metrics: FanoutMetrics,
         open_target: Callable[[Instance, Sent], Target],
+        sizes: Sizes = UNSHARDED,
     ) -> None:
+        """`sizes` are those of the shards of tenants."""
         self._rings = rings
         self._config = config
         self._clock = clock
@@ -68,6 +72,7 @@ class Fanout:
         self._background = Background(config.background_bytes_max)
         self._stopping = False
         self._tasks = TaskOwner("fanout")
+        self._shards = ShardPlans(sizes, self._tasks)
         metrics.watch(self._targets, self._background)
 
     async def start(self) -> None:
@@ -101,21 +106,21 @@ class Fanout:
 
     async def _routed(self, tenant: str, batch: WriteBatch) -> Round:
         """A decided round by the newest ring that comes in time, where those before were too old."""
-        plan = await self._plan()
+        plan = await self._plan(tenant)
         round = await self._sent(plan, tenant, batch)
         until_s = 0.0
         while round.decided.result() is Outcome.FAILED and round.is_late:
             now_s = self._clock.monotonic_s()
             until_s = until_s or now_s + self._config.ring_wait_s
-            newer = await self._newer(plan.ring, until_s - now_s)
+            newer = await self._newer(plan.ring, tenant, until_s - now_s)
             if newer is None:
                 break
             self._metrics.rerouted.value += 1
             plan, round = newer, await self._sent(newer, tenant, batch)
         return round
 
-    async def _plan(self) -> Plan:
-        """The newest. Raises Unavailable where it has no write quorum."""
+    async def _plan(self, tenant: str) -> Plan:
+        """The newest of a tenant. Raises Unavailable where it has no write quorum."""
         planned = self._planned
         if planned is None or self._ring is None:
             raise Unavailable("the ring is not known yet", retry_after_s=2.0)
@@ -125,11 +130,11 @@ class Fanout:
             raise Unavailable(lack, id="distributor-ring-too-small")
         if not planned.done():
             await asyncio.wait({planned})
-        if planned.cancelled():
+        if planned.cancelled() or self._stopping:
             raise Unavailable("the distributor is stopping", retry_after_s=1.0)
-        return planned.result()
+        return await self._shards.of(planned.result(), tenant)
 
-    async def _newer(self, than: Ring, wait_s: float) -> Plan | None:
+    async def _newer(self, than: Ring, tenant: str, wait_s: float) -> Plan | None:
         """The plan of a newer ring, None where none comes in time."""
         try:
             async with asyncio.timeout(wait_s):
@@ -138,7 +143,7 @@ class Fanout:
                     await self._moved.wait()
         except TimeoutError:
             return None
-        return await self._plan()
+        return await self._plan(tenant)
 
     async def _sent(self, plan: Plan, tenant: str, batch: WriteBatch) -> Round:
         """Returns when the batch is decided."""

@@ -66,11 +66,13 @@ class Lots:
 
 
 class Plan:
-    """Immutable. The constructor computes: for a large ring it belongs into a thread."""
+    """Immutable. The constructor computes: for a large ring it belongs into a thread. With a size it is of
+    the tenant's shard of the ring."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: Ring, tenant: str = "", size: int = 0) -> None:
         self.ring = ring
-        self.routing = Routing(ring.writes.ends, ring.writes.sets)
+        routes = ring.writes_of(tenant, size)
+        self.routing = Routing(routes.ends, routes.sets)
         self._ids = [one.id for one in ring.entries]
 
     def reached(self, targets: Mapping[str, Target]) -> Reached:

@@ -18,6 +18,7 @@ from rondel.errors import ConfigError
 from rondel.kv.etcd import EtcdConfig, EtcdStore
 from rondel.model.tenant import TenancyConfig, check_tenants
 from rondel.ring.instance import Instance
+from rondel.ring.shard import Sizes
 from rondel.rpc.channel import Channel
 from rondel.rpc.identity import Identity
 from rondel.rpc.meter import Meter
@@ -78,6 +79,7 @@ class Config:
         check_tenants(self.tenants)
         if not self.etcd.endpoints:
             raise ConfigError("etcd.endpoints: name the members of etcd, for example --etcd etcd-0:2379")
+        self.cluster.check_shards(self.sizes)
 
     @property
     def id(self) -> str:
@@ -93,6 +95,12 @@ class Config:
         """`distributor` of one tenant."""
         own = self.tenants.get(tenant)
         return self.distributor if own is None else overridden(self.distributor, own.distributor)
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of the shards of tenants."""
+        own = {tenant: self.distributor_of(tenant).ingestion_tenant_shard_size for tenant in self.tenants}
+        return Sizes(self.distributor.ingestion_tenant_shard_size, own)
 
     def of_worker(self, number: int) -> Config:
         """What one of several workers has."""
@@ -136,7 +144,7 @@ class DistributorProcess:
         self._own = {tenant: config.distributor_of(tenant) for tenant in config.tenants}
         self.replicas = tracker_of(config.distributor, self._own, self.store, self.node.keys, self.clock)
         metrics = FanoutMetrics(self.registry)
-        self.fanout = Fanout(self.node.view, config.fanout, self.clock, metrics, self._target)
+        self.fanout = Fanout(self.node.view, config.fanout, self.clock, metrics, self._target, config.sizes)
         self._siblings = (
             Siblings(self.registry, config.folder, worker.number, worker.count) if worker else None
         )

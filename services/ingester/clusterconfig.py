@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +14,8 @@ import msgspec
 from rondel.cluster.config import ClusterConfig
 from rondel.errors import ConfigError
 from rondel.kv.etcd import EtcdConfig
+from rondel.model.tenant import check_tenants
+from rondel.ring.shard import Sizes
 from rondel.ring.tokens import ORDINAL_MAX
 from rondel.rpc.server import ServerConfig
 from rondel.runtime import http, logs
@@ -20,7 +23,7 @@ from rondel.runtime.http import listen_address
 from services.ingester.config import Config as IngesterConfig
 from services.ingester.config import HeadConfig, ShipConfig, WalConfig
 
-__all__ = ["Config", "GrpcConfig", "MembershipConfig", "RepairConfig"]
+__all__ = ["Config", "GrpcConfig", "MembershipConfig", "Overrides", "RepairConfig", "TenantConfig"]
 
 _FROM_ID: Final = -1
 _EVERYWHERE: Final = ("", "0.0.0.0", "::")
@@ -58,6 +61,8 @@ class MembershipConfig:
     """How long a process that is to leave for good may take after the signal: what its supervisor grants."""
     unowned_ship_s: _Seconds = 180.0
     """Series that others take over after a change of the ring are shipped this long after it."""
+    ingestion_tenant_shard_size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Ingesters that the series of a tenant go to, as the distributors have it (`distributor`); 0 for all."""
 
     def number(self, id: str) -> int:
         """The ordinal of an instance. Raises ConfigError."""
@@ -70,6 +75,20 @@ class MembershipConfig:
                 "so the number of this ingester in its zone must be set"
             )
         return int(found[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Settings of `ingester` that one tenant has for itself; what is not given is as for all."""
+
+    ingestion_tenant_shard_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantConfig:
+    """Settings of one tenant; what is not given is as for all."""
+
+    ingester: Overrides = field(default_factory=Overrides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +129,12 @@ class Config:
     repair: RepairConfig = field(default_factory=RepairConfig)
     creation_grace_period_ms: Annotated[int, msgspec.Meta(ge=0)] = 10 * 60_000
     """How far a sample may lie ahead of the clock."""
+    tenants: Mapping[str, TenantConfig] = field(default_factory=dict)
+    """What single tenants have otherwise, by their names; only the file can say it."""
 
     def __post_init__(self) -> None:
+        check_tenants(self.tenants)
+        self.cluster.check_shards(self.sizes)
         if not self.objstore:
             raise ConfigError("objstore: name the object store, for example --objstore s3://bucket/prefix")
         if not self.etcd.endpoints:
@@ -134,6 +157,13 @@ class Config:
         """What others are told, where we listen on that port."""
         host = listen_address(self.grpc.listen)[0]
         return self.advertise or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of the shards of tenants."""
+        everybody = self.ingester.ingestion_tenant_shard_size
+        own = {name: one.ingester.ingestion_tenant_shard_size for name, one in self.tenants.items()}
+        return Sizes(everybody, {name: size for name, size in own.items() if size is not None})
 
     @property
     def folder(self) -> Path:

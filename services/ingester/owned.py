@@ -5,13 +5,16 @@ in a block: it is not counted against the limit of its tenant, and a few minutes
 nobody writes it here any more, everything of its tenant is shipped. All of it, not only what is no longer
 ours: the log and its markers speak of whole ranges. Series that get no more samples are then empty, and
 go.
+
+A tenant with a shard of the ring is judged by it: the sizes of shards are settings, and the same as those of
+the distributors.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -22,15 +25,16 @@ from numpy.typing import NDArray
 
 from rondel.errors import RondelError
 from rondel.ring.quorum import SKEW_MS
-from rondel.ring.ring import Ring
+from rondel.ring.ring import Ring, Routes
+from rondel.ring.shard import UNSHARDED, Sizes
 from rondel.ring.tokens import HASHES
 from rondel.runtime import logs
 from rondel.runtime.clock import Clock
 from rondel.runtime.tasks import TaskOwner, in_thread
 from services.ingester.head import Head
-from services.ingester.tenant import Tenants
+from services.ingester.tenant import Tenant, Tenants
 
-__all__ = ["EVERYTHING", "Owned", "Share", "share_of", "share_since"]
+__all__ = ["EVERYTHING", "NOTHING", "Owned", "Share", "share_ever", "share_of", "share_since"]
 
 _LOOK_S: Final = 10.0
 _log = logs.get(__name__)
@@ -65,27 +69,57 @@ class Share:
 
 
 EVERYTHING: Final = Share(np.array([HASHES - 1], np.uint64), np.ones(1, np.bool_))
+NOTHING: Final = Share(np.array([HASHES - 1], np.uint64), np.zeros(1, np.bool_))
 
 
-def share_of(ring: Ring, id: str) -> Share:
-    """What an instance has, as things are and as they will be; everything where the ring does not know it."""
-    place = next((at for at, one in enumerate(ring.entries) if one.id == id), None)
+def share_of(ring: Ring, id: str, tenant: str = "", size: int = 0) -> Share:
+    """What an instance has of a tenant whose samples go to `size` instances, 0 for all: as things are and as
+    they will be. Everything where the ring does not know it."""
+    place = _place(ring, id)
     if place is None:
         return EVERYTHING
-    now, then = ring.writes, ring.owners
-    return Share(now.ends, (now.sets == place).any(axis=1) | (then.sets == place).any(axis=1))
+    return _share(place, [ring.writes_of(tenant, size), ring.owners_of(tenant, size)])
 
 
-def share_since(ring: Ring, id: str, since_ms: int) -> Share:
+def share_since(ring: Ring, id: str, since_ms: int, tenant: str = "", size: int = 0) -> Share:
     """What an instance has, and what it may have been given since then: samples do not move with a ring."""
-    now = share_of(ring, id)
-    if now is EVERYTHING:
-        return now
-    place = next(at for at, one in enumerate(ring.entries) if one.id == id)
-    ours = now.ours.copy()
-    for routes in ring.possible(since_ms - SKEW_MS):
-        ours |= (routes.sets == place).any(axis=1)
-    return Share(now.ends, ours)
+    place = _place(ring, id)
+    if place is None:
+        return EVERYTHING
+    now = [ring.writes_of(tenant, size), ring.owners_of(tenant, size)]
+    return _share(place, [*now, *ring.possible(since_ms - SKEW_MS)])
+
+
+def share_ever(ring: Ring, id: str, since_ms: int, tenant: str, size: int) -> Share:
+    """As `share_since`, whatever size the tenant's shard had: nobody remembers that."""
+    now = share_since(ring, id, since_ms, tenant, size)
+    place = _place(ring, id)
+    if place is None:
+        return EVERYTHING
+    return _joined([now, _share(place, ring.possible_of(id, tenant, since_ms - SKEW_MS))])
+
+
+def _place(ring: Ring, id: str) -> int | None:
+    return next((at for at, one in enumerate(ring.entries) if one.id == id), None)
+
+
+def _share(place: int, every: Iterable[Routes]) -> Share:
+    """What any of these gives to an instance."""
+    return _joined([_merged(routes.ends, (routes.sets == place).any(axis=1)) for routes in every])
+
+
+def _joined(shares: Sequence[Share]) -> Share:
+    ends = np.unique(np.concatenate([NOTHING.ends, *(one.ends for one in shares)]))
+    ours = np.zeros(len(ends), np.bool_)
+    for one in shares:
+        ours |= one.has(ends)
+    return _merged(ends, ours)
+
+
+def _merged(ends: NDArray[np.uint64], ours: NDArray[np.bool_]) -> Share:
+    """In as few ranges as there can be."""
+    last = np.append(ours[1:] != ours[:-1], True)
+    return Share(ends[last], ours[last])
 
 
 @dataclass(slots=True)
@@ -109,10 +143,16 @@ class Owned:
         delay_s: float,
         pause_s: float,
         random: Random,
+        sizes: Sizes = UNSHARDED,
     ) -> None:
-        """Ships `delay_s` to twice that after a change, and not again within `pause_s`."""
+        """Ships `delay_s` to twice that after a change, and not again within `pause_s`. `sizes` are those of
+        the shards of tenants."""
         self.share = EVERYTHING
+        """of tenants without a shard"""
         self._tenants = tenants
+        self._sizes = sizes
+        self._ring = Ring(())
+        self._told: dict[str, Share] = {}
         self._id = id
         self._ship = ship
         self._clock = clock
@@ -138,23 +178,46 @@ class Owned:
 
     def follow(self, ring: Ring) -> None:
         """On the event loop."""
+        self._ring, self._tenants.owned = ring, self
         share = share_of(ring, self._id)
-        if share.is_like(self.share):
+        if not share.is_like(self.share):
+            self.share = share
+            self._postpone()
+        elif not self._sizes.are_used:
             return
-        self.share = share
+        self._changed.set()
+
+    def own(self, tenant: str, head: Head, series_max: int) -> None:
+        """Tells a new head; the others are told in a thread, as is that of a tenant with a shard."""
+        if self._sizes.of(tenant):
+            self._changed.set()
+        else:
+            self.share.own(head, series_max)
+
+    def _postpone(self) -> None:
         # Ingesters that lose series to a new one do not all ship at the same time.
         self._due_s = self._clock.monotonic_s() + self._delay_s * self._random.uniform(1.0, 2.0)
         self._turns.clear()
-        self._tenants.share = share  # For those that come; the others are told in a thread.
-        self._changed.set()
 
     async def _tell(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            share, series_max = self.share, self._tenants.series_max
+            ring, series_max = self._ring, self._tenants.series_max
             for tenant in self._tenants:
-                await in_thread(partial(share.own, tenant.head, series_max))
+                share, size = self.share, self._sizes.of(tenant.name)
+                if size:
+                    share = await in_thread(partial(share_of, ring, self._id, tenant.name, size))
+                await self._own(tenant, share, series_max)
+
+    async def _own(self, tenant: Tenant, share: Share, series_max: int) -> None:
+        told = self._told.get(tenant.name)
+        if told is not None and told.is_like(share):
+            return
+        if told is not None and self._sizes.of(tenant.name):
+            self._postpone()
+        self._told[tenant.name] = share
+        await in_thread(partial(share.own, tenant.head, series_max))
 
     async def _loop(self) -> None:
         while True:

@@ -89,6 +89,7 @@ class IngesterProcess:
             delay_s=config.ingester.unowned_ship_s,
             pause_s=config.ship.pin_timeout_ms / 1000,
             random=self._random,
+            sizes=config.sizes,
         )
         self.membership = Membership(
             config,

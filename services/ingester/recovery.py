@@ -18,7 +18,7 @@ from services.ingester.alive import Alive, AliveFile
 from services.ingester.catchup import CatchUp
 from services.ingester.clusterconfig import Config
 from services.ingester.membership import Membership
-from services.ingester.owned import share_since
+from services.ingester.owned import Share, share_ever, share_since
 from services.ingester.push import Ingester
 from services.ingester.repair import Repair, RepairMetrics
 
@@ -43,6 +43,8 @@ class Recovery:
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._membership = membership
+        self._id = config.id
+        self._sizes = config.sizes
         suspects = Suspects(Settings().suspect_s)
         self._remotes = Remotes(
             config.cluster.name,
@@ -60,7 +62,7 @@ class Recovery:
         self._repair = Repair(
             ingester,
             ClusterStorage(asker, clock.now_ms),
-            lambda since_ms: share_since(membership.ring(), config.id, since_ms),
+            self._share,
             config.repair,
             clock,
             metrics,
@@ -81,6 +83,12 @@ class Recovery:
             on_failure=on_failure,
         )
         self._has_begun = False
+
+    def _share(self, tenant: str, since_ms: int) -> Share:
+        ring, size = self._membership.ring(), self._sizes.of(tenant)
+        # What we missed we never acknowledged. What we lost we may have acknowledged as one of another shard.
+        is_ever = ring.has_shards and self._membership.behind_since_ms
+        return (share_ever if is_ever else share_since)(ring, self._id, since_ms, tenant, size)
 
     def begin(self, before: Alive | None, boot: str, damages: tuple[tuple[int, int], ...]) -> None:
         """With what the last life left. Raises OSError."""

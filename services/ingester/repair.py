@@ -101,11 +101,10 @@ class RepairMetrics:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Samples of these times, both ends included, and of these hashes."""
+    """Samples of these times, both ends included."""
 
     mint_ms: int
     maxt_ms: int
-    share: Share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,13 +148,13 @@ class _Until:
 
 class Repair:
     """One pass at a time over everything that replicas hold of our hashes: `share` says which these were
-    since a time."""
+    of a tenant since a time."""
 
     def __init__(
         self,
         ingester: Ingester,
         replicas: Replicas,
-        share: Callable[[int], Share],
+        share: Callable[[str, int], Share],
         config: RepairConfig,
         clock: Clock,
         metrics: RepairMetrics,
@@ -176,7 +175,7 @@ class Repair:
     async def run(self, mint_ms: int, maxt_ms: int) -> int:
         """Fetches what is lacking of these times; how many samples that were. Raises Unavailable, and
         QueryCanceled where it was ended; some of it is here then."""
-        span = _Span(mint_ms, maxt_ms, self._share(mint_ms))
+        span = _Span(mint_ms, maxt_ms)
         try:
             total = 0
             for tenant in await self._paced(partial(self._replicas.tenants, mint_ms, watch=self._watch)):
@@ -190,10 +189,11 @@ class Repair:
     async def _tenant(self, tenant: str, span: _Span) -> int:
         times, watch = (span.mint_ms, span.maxt_ms), self._watch
         names = partial(self._replicas.label_values, tenant, METRIC_NAME, [], *times, watch=watch)
+        share = await self._paced(partial(self._share, tenant, span.mint_ms))
         total = 0
         for name in await self._paced(names):  # One metric at a time: its labels are in memory.
             request = Select(tenant, Matchers([(METRIC_NAME, "=", name)]), *times, watch=watch)
-            total += await self._metric(request, span.share)
+            total += await self._metric(request, share)
         return total
 
     async def _metric(self, request: Select, share: Share) -> int:

@@ -71,19 +71,19 @@ class Tenant:
         return MetadataRecord(self.name, entries)
 
 
-class Share(Protocol):
-    """Which series are ours, in a cluster."""
+class Owned(Protocol):
+    """Who knows which series are ours, in a cluster."""
 
-    def own(self, head: Head, series_max: int) -> None:
-        """Tells a head, where a tenant may have so many series in all."""
+    def own(self, tenant: str, head: Head, series_max: int) -> None:
+        """Tells a new head, where a tenant may have so many series in all."""
 
 
 class Tenants:
     """All tenants, each made when first heard of."""
 
     def __init__(self, config: Config) -> None:
-        self.share: Share | None = None
-        """What new heads are told; None where all series are ours."""
+        self.owned: Owned | None = None
+        """Who tells new heads; None where all series are ours."""
         self.series_max = config.head.max_global_series_per_user
         self._config = config
         self._all: dict[str, Tenant] = {}
@@ -105,9 +105,9 @@ class Tenants:
                 exemplars_max=self._config.head.max_global_exemplars_per_user,
                 exemplars_per_series_max=self._config.head.exemplars_per_series_max,
             )
-            if self.share is not None:
-                self.share.own(head, self.series_max)
             tenant = self._all[name] = Tenant(name, head, now_s)
+            if self.owned is not None:
+                self.owned.own(name, head, self.series_max)
         return tenant
 
     def __iter__(self) -> Iterator[Tenant]:

@@ -23,7 +23,7 @@ from rondel.kv.session import Session
 from rondel.ring.instance import Instance, State
 from rondel.ring.membership import admits
 from rondel.ring.quorum import Outcome, PushTally, Unanswered, unanswered
-from rondel.ring.ring import Ring
+from rondel.ring.ring import Ring, Routes
 from rondel.runtime.tasks import TaskOwner
 from tests.sim.network import Line, Network
 
@@ -34,6 +34,8 @@ PATIENCE_S = 10.0
 CALL_S = 3.0
 SPARED = 0.25
 """share of the members of a set that a write does not even try: copies beyond the quorum hide mistakes"""
+SIZE_MAX = 7
+"""of a shard"""
 
 Sample = tuple[int, int]
 """(hash of the series, time in ms)"""
@@ -47,6 +49,8 @@ class Shared:
     store: MemoryStore
     network: Network
     factor: int
+    has_shards: bool = False
+    """whether writes go to shards, of sizes that nobody remembers"""
     keys: Keys = field(default_factory=lambda: Keys("sim"))
     blocks: set[Sample] = field(default_factory=set)
     """the object store"""
@@ -108,9 +112,8 @@ class Process:
         self.skew_ms = skew_ms
         self.line = Line(shared.network, id, shared.store)
         self.session = Session(self.line, LEASE_S, disk.identity.owner)
-        self.view = RingView(
-            self.line, shared.keys, self.session, RingMemory(disk), Settings(id, shared.factor), self.now_ms
-        )
+        settings = Settings(id, shared.factor, shared.has_shards)
+        self.view = RingView(self.line, shared.keys, self.session, RingMemory(disk), settings, self.now_ms)
         self.tasks = TaskOwner(id)
 
     def now_ms(self) -> int:
@@ -275,9 +278,9 @@ class Distributor(Process):
     """Writes by quorum."""
 
     async def write(self, samples: Sequence[Sample]) -> bool:
-        """Whether all of them are acknowledged."""
+        """Whether all of them are acknowledged. They are of one tenant, whoever that is."""
         ring = self.view.ring
-        sets = ring.writes.of(np.array([hash for hash, _ in samples], np.uint64))
+        sets = self._routes(ring).of(np.array([hash for hash, _ in samples], np.uint64))
         tally = PushTally(np.arange(len(samples)), sets, ring.replication_factor)
         arrived: asyncio.Queue[tuple[int, bool]] = asyncio.Queue()
         for place in sorted(tally.waiting):
@@ -290,6 +293,12 @@ class Distributor(Process):
             place, is_taken = await arrived.get()
             (tally.took if is_taken else tally.lost)(place)
         return tally.outcome is Outcome.WRITTEN
+
+    def _routes(self, ring: Ring) -> Routes:
+        if not self.shared.has_shards:
+            return ring.writes
+        random = self.shared.random
+        return ring.writes_of(f"t{random.randrange(6)}", random.randint(0, SIZE_MAX))
 
     async def _push(
         self, ring: Ring, place: int, samples: Sequence[Sample], arrived: asyncio.Queue[tuple[int, bool]]

@@ -51,7 +51,7 @@ class World:
         loop = asyncio.get_running_loop()
         self.store = MemoryStore(loop.time)
         self.network = Network(self.random)
-        self.shared = Shared(self.random, self.store, self.network, factor)
+        self.shared = Shared(self.random, self.store, self.network, factor, has_shards=seed % 2 == 0)
         self.places: dict[str, Place] = {}
         self.distributors: dict[str, Distributor] = {}
         self.queriers: dict[str, Querier] = {}

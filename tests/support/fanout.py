@@ -15,6 +15,7 @@ from rondel.model.parcel import KnownSeries, Parcel
 from rondel.model.write import WriteBatch
 from rondel.ring.instance import Instance, State
 from rondel.ring.ring import Ring
+from rondel.ring.shard import UNSHARDED, Sizes
 from rondel.rpc.push import Reason, Undelivered
 from rondel.runtime.clock import SystemClock
 from services.distributor.config import FanoutConfig
@@ -130,7 +131,10 @@ class World:
 
 @asynccontextmanager
 async def fanning(
-    ring: Ring, answers: dict[str, Answer] | None = None, config: FanoutConfig | None = None
+    ring: Ring,
+    answers: dict[str, Answer] | None = None,
+    config: FanoutConfig | None = None,
+    sizes: Sizes = UNSHARDED,
 ) -> AsyncIterator[World]:
     """Ingesters answer as `answers` says by id; the others take everything."""
     answers = answers or {}
@@ -145,7 +149,8 @@ async def fanning(
 
     rings, registry = Given(ring), CollectorRegistry()
     metrics = FanoutMetrics(registry)
-    fanout = Fanout(rings, config or FanoutConfig(ring_wait_s=0.2), SystemClock(), metrics, opened)
+    config = config or FanoutConfig(ring_wait_s=0.2)
+    fanout = Fanout(rings, config, SystemClock(), metrics, opened, sizes)
     await fanout.start()
     try:
         yield World(fanout, rings, targets, closed, registry)

@@ -305,3 +305,16 @@ def test_blocks_that_were_shipped_are_those_of_all_answers() -> None:
     }
     question: Any = cluster.question
     assert sorted(cluster.asker.ask(question, 0, PATIENT).shipped) == ["x", "y", "z"]
+
+
+def test_where_tenants_may_have_shards_one_zone_may_be_lacking_and_no_two() -> None:
+    ring = Ring(fleet(3, 3, 3).instances, has_shards=True)
+    cluster = Cluster(ring, zone="a")
+    assert cluster.ask() == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    cluster.behaviour |= {"b0": failing(), "b2": failing()}
+    assert cluster.ask() == ["a0", "a1", "a2", "b1", "c0", "c1", "c2"]
+    # Now those of zone b are asked last.
+    assert cluster.ask() == ["a0", "a1", "a2", "c0", "c1", "c2"]
+    cluster.behaviour["c1"] = failing()
+    with pytest.raises(Unavailable, match=r"too few replicas of 100\.0% of the series answered; missing b0"):
+        cluster.ask()

@@ -66,3 +66,17 @@ def test_a_process_stops_while_the_store_is_away(tmp_path: Path) -> None:
 def test_a_certificate_without_its_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="one of them is missing"):
         ClusterConfig(tls_cert_file="x.pem")
+
+
+def test_the_ring_knows_whether_tenants_may_have_shards(tmp_path: Path) -> None:
+    async def work() -> None:
+        config = ClusterConfig(name="c", shuffle_sharding=True)
+        path = tmp_path / "ring.json"
+        node = Node(store_of(*ENTRIES), config, "querier", "q-0", path, lambda: 0)
+        await node.start()
+        assert node.view.ring.has_shards
+        await node.stop()
+        # What is kept on disk is believed before the store has said anything.
+        assert Node(MemoryStore(lambda: 0.0), config, "querier", "q-0", path, lambda: 0).view.ring.has_shards
+
+    virtually(work())

@@ -266,7 +266,7 @@ def test_a_batch_is_written_exactly_where_every_series_has_a_quorum(data: st.Dat
     async def run() -> PushResult | None:
         nonlocal sets
         async with fanning(ring, {id: _answer(fate, refused[id]) for id, fate in fates.items()}) as world:
-            plan = await world.fanout._plan()
+            plan = await world.fanout._plan("a")
             set_of = plan.routing.route(batch_of(series), "a").set_of
             sets = [
                 [ring.instances[at].id for at in plan.routing.sets[one] if at != NOBODY] for one in set_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,21 @@ def test_the_environment_says_the_same_as_options() -> None:
     found = load(Config, environ=told)
     assert found.etcd.endpoints == ("a:1", "b:2")
     assert (found.ingester.ordinal, found.cluster.zone, found.repair.margin_s) == (3, "z", 120)
+
+
+def test_sizes_of_shards_are_those_of_all_and_of_single_tenants(tmp_path: Path) -> None:
+    path = tmp_path / "rondel.yaml"
+    path.write_text(
+        """
+ingester: {ingestion_tenant_shard_size: 9}
+tenants:
+  a: {ingester: {ingestion_tenant_shard_size: 3}}
+  b: {}
+  c: {ingester: {ingestion_tenant_shard_size: 0}}
+"""
+    )
+    told = {"RONDEL_OBJSTORE": "memory://", "RONDEL_ETCD__ENDPOINTS": "a:1"}
+    with pytest.raises(ConfigError, match=r"cluster\.shuffle_sharding"):
+        load(Config, file=path, environ=told)
+    found = load(Config, file=path, environ={**told, "RONDEL_CLUSTER__SHUFFLE_SHARDING": "true"})
+    assert [found.sizes.of(tenant) for tenant in "abcd"] == [3, 9, 0, 9]

@@ -12,15 +12,18 @@ from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rondel.errors import InvalidData
 from rondel.model.labels import LabelSets
 from rondel.ring.instance import State
 from rondel.ring.ring import Ring
+from rondel.ring.shard import UNSHARDED, Sizes
 from rondel.runtime.clock import FakeClock
 from services.ingester.config import Config, HeadConfig, ShipConfig
 from services.ingester.head import Head
-from services.ingester.owned import EVERYTHING, Owned, share_of, share_since
+from services.ingester.owned import EVERYTHING, NOTHING, Owned, share_ever, share_of, share_since
 from services.ingester.ship import Shipper
 from tests.support.ingesters import NOW_MS, Samples, batch, make, samples_of
 from tests.support.rpc import eventually
@@ -60,6 +63,55 @@ def test_what_was_given_to_us_by_a_ring_of_the_past_is_ours_to_repair() -> None:
     assert share_since(ring, "a0", 5_000_000).part == 1
     assert share_since(ring, "a0", 12_000_000).part == now
     assert share_since(ring, newcomer.id, 0).part == pytest.approx(1 - now)
+
+
+HASHES = np.random.default_rng(7).integers(0, 1 << 64, 3_000, dtype=np.uint64, endpoint=False)
+
+
+def test_parts_of_a_shard_add_up_to_the_replication_factor_and_others_have_nothing() -> None:
+    ring = fleet(4, 4, 4)
+    parts = [share_of(ring, one.id, "team-a", 6).part for one in ring.instances]
+    assert math.isclose(sum(parts), 3, rel_tol=1e-9)
+    assert sum(part > 0 for part in parts) == 6
+    outsider = next(one.id for one, part in zip(ring.instances, parts, strict=True) if not part)
+    assert share_of(ring, outsider, "team-a", 6).is_like(NOTHING)
+
+
+def test_a_share_is_told_in_as_few_ranges_as_there_can_be() -> None:
+    ring = fleet(4, 4, 4)
+    share = share_of(ring, "a1")
+    place = [one.id for one in ring.entries].index("a1")
+    assert len(share.ends) < len(ring.writes.ends)
+    np.testing.assert_array_equal(share.has(HASHES), (ring.writes.of(HASHES) == place).any(axis=1))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(1, 5), st.sampled_from(["a", "b", "c"])
+)
+def test_what_was_lost_is_fetched_whatever_size_the_shard_had(
+    zones: list[int], factor: int, tenant: str
+) -> None:
+    """Of the ring of now and of one before it."""
+    before = [replace(one, epoch=1, spans=((1, 0),)) for one in fleet(*zones, factor=factor).instances]
+    came = replace(before[0], id="new", ordinal=9, epoch=5, spans=((4, 0),), settled_ms=10_000_000)
+    ring = Ring((*before, came), factor, epoch=5, has_shards=True)
+    for then in (ring, with_state(ring, "new", State.JOINING)):
+        for place, one in enumerate(then.entries):
+            ever = share_ever(ring, one.id, 5_000_000, tenant, 3).has(HASHES)
+            for size in (0, *range(1, 2 * sum(zones), 2)):
+                written = (then.writes_of(tenant, size).of(HASHES) == place).any(axis=1)
+                assert not (written & ~ever).any()
+
+
+def test_of_a_shard_of_one_size_the_rest_is_not_fetched() -> None:
+    ring = Ring(fleet(8, 8, 8).instances, has_shards=True)
+    tenants = [f"t{number}" for number in range(40)]
+    ever = [share_ever(ring, "a0", 0, tenant, 3).part for tenant in tenants]
+    # One over the rank in the zone.
+    assert 0.2 < sum(ever) / len(ever) < 0.5
+    assert share_ever(ring, "nobody", 0, "a", 3) is EVERYTHING
+    assert share_since(ring, "nobody", 0, "a", 3) is EVERYTHING
 
 
 def head(series_max: int = 0) -> Head:
@@ -114,7 +166,7 @@ def test_the_count_follows_series_that_go() -> None:
 class Shipping:
     """Ingester a0 of a ring that changes."""
 
-    def __init__(self, folder: Path, **head: int) -> None:
+    def __init__(self, folder: Path, sizes: Sizes, **head: int) -> None:
         self.clock = FakeClock(NOW_MS)
         config = Config(head=HeadConfig(**head), ship=ShipConfig(range_ms=60_000))
         self.ingester = make(folder, config, clock=self.clock)
@@ -132,6 +184,7 @@ class Shipping:
             delay_s=180,
             pause_s=300,
             random=Random(1),
+            sizes=sizes,
         )
 
     async def _ship(self, tenant: str) -> None:
@@ -154,8 +207,8 @@ class Shipping:
 
 
 @asynccontextmanager
-async def shipping(folder: Path, **head: int) -> AsyncIterator[Shipping]:
-    one = Shipping(folder, **head)
+async def shipping(folder: Path, sizes: Sizes = UNSHARDED, **head: int) -> AsyncIterator[Shipping]:
+    one = Shipping(folder, sizes, **head)
     await one.ingester.start()
     await one.owned.start()
     yield one
@@ -216,3 +269,46 @@ async def test_a_limit_is_shared_out_and_counts_what_is_ours(tmp_path: Path) -> 
         await one.follow(fleet(1, factor=1))
         await one.push(points(1))
         assert one.series() == (200, 200)
+
+
+def shard_without(id: str, ring: Ring, size: int) -> str:
+    """A tenant whose shard lacks an ingester."""
+    names = (f"t{number}" for number in range(1_000))
+    return next(name for name in names if not share_of(ring, id, name, size).part)
+
+
+async def test_of_a_tenant_with_a_shard_the_share_in_that_counts(tmp_path: Path) -> None:
+    ring = Ring(fleet(4, factor=1).instances, 1, has_shards=True)
+    outside = shard_without("a0", ring, 1)
+    inside = next(name for name in map(str, range(99)) if share_of(ring, "a0", name, 1).part)
+    sizes = Sizes(own={outside: 1, inside: 1})
+    async with shipping(tmp_path, sizes, max_global_series_per_user=1_000) as one:
+        await one.ingester.push("early", batch(points()))
+        await one.ingester.push(outside, batch(points()))
+        await one.follow(ring)
+        await one.ingester.push(inside, batch(points()))
+        await one.ingester.push("late", batch(points()))
+        heads = dict(one.ingester.tenants.heads())
+        ours = heads["early"].owned_count
+        assert 20 < ours < 90
+        await eventually(lambda: heads[outside].owned_count == 0)
+        assert heads["late"].owned_count == ours
+        assert heads[inside].owned_count == 200
+        await one.clock.advance(400)
+        await eventually(lambda: len(one.began_s) == 3)  # All but the one that is ours.
+
+
+async def test_a_shard_that_moves_on_is_told_and_its_series_stay_for_some_minutes(tmp_path: Path) -> None:
+    small, large = fleet(1, 1, 1, factor=3), fleet(2, 1, 1, factor=3)
+    moved = shard_without("a0", large, 3)
+    async with shipping(tmp_path, Sizes(everybody=3)) as one:
+        await one.follow(small)
+        await one.ingester.push(moved, batch(points()))
+        await one.clock.advance(3_600)
+        assert (one.series(), one.began_s) == ((200, 200), [])
+        await one.follow(large)
+        await eventually(lambda: one.series() == (200, 0))
+        await one.clock.advance(179)
+        assert one.began_s == []
+        await one.clock.advance(200)
+        await eventually(lambda: len(one.began_s) == 1)

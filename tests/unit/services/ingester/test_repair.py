@@ -59,7 +59,9 @@ class Pair:
         self.replica = Replica(self.there)
         self.metrics = RepairMetrics(CollectorRegistry())
         settings = RepairConfig(series_per_batch=3, share=1.0)
-        self.repair = Repair(self.here, self.replica, lambda _: share, settings, SystemClock(), self.metrics)
+        self.repair = Repair(
+            self.here, self.replica, lambda tenant, since_ms: share, settings, SystemClock(), self.metrics
+        )
 
     async def start(self) -> Pair:
         await self.here.start()
@@ -174,7 +176,7 @@ async def test_whoever_stops_does_not_wait_for_a_replica_that_is_frozen(
     repair = Repair(
         pair.here,
         replica,
-        lambda _: EVERYTHING,
+        lambda tenant, since_ms: EVERYTHING,
         RepairConfig(),
         SystemClock(),
         RepairMetrics(CollectorRegistry()),
@@ -195,7 +197,12 @@ async def test_no_series_of_a_replica_is_one_too_many(tmp_path: Path) -> None:
     newcomers = {f"n{number}": [(NOW_MS, 1.0)] for number in range(5)}
     await full.push("a", batch(newcomers))
     repair = Repair(
-        full, pair.replica, lambda _: EVERYTHING, RepairConfig(share=1.0), SystemClock(), pair.metrics
+        full,
+        pair.replica,
+        lambda tenant, since_ms: EVERYTHING,
+        RepairConfig(share=1.0),
+        SystemClock(),
+        pair.metrics,
     )
     assert await repair.run(NOW_MS, NOW_MS) == 20
     assert samples_of(full, "a") == {**newcomers, **points(0)}
