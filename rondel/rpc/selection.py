@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,11 @@ __all__ = ["Decoding", "Reader", "RemoteSelection", "SelectStream", "Session", "
 
 _Rows = NDArray[np.int64]
 _T = TypeVar("_T")
+
+_AHEAD_BYTES: Final = 8 << 20
+"""of samples that are asked for at a time: twice what a query works on at a time"""
+_GROWTH: Final = 16
+"""times as many series as before, at most"""
 
 
 class SelectStream:
@@ -177,10 +182,13 @@ class RemoteSelection:
         self.picked = picked
         self._labels = labels
         self._reading = threading.Lock()
-        self._ahead: _Block | None = None
+        self._held: list[_Block] = []
+        """one after the other, from the one that was read last"""
+        self._ahead_rows = 0
+        """so many series are asked for at a time; 0 before the first are here"""
         here = reader.at_once(labels) if picked is None else None
         if here is not None:
-            self._ahead = _Block(0, len(labels), here)
+            self._held.append(_Block(0, len(labels), here))
 
     @property
     def labels(self) -> LabelSets:
@@ -196,33 +204,57 @@ class RemoteSelection:
         if start >= stop:
             return EmptySelection().read(0, 0)
         with self._reading:
-            blocks = self._blocks(start, stop)
+            self._hold(start, stop)
+            blocks = [block for block in self._held if block.start < stop]
             parts = [(block, self.reader.wait(block.frame)) for block in blocks]
-        if len(parts) == 1 and (blocks[0].start, blocks[0].stop) == (start, stop):
-            return parts[0][1]
+            self._weigh(*parts[-1])
+            self._ask_ahead(start, stop)
+        return self._joined(start, stop, parts)
+
+    def _joined(self, start: int, stop: int, parts: list[tuple[_Block, SeriesFrame]]) -> SeriesFrame:
+        [(first, frame), *more] = parts
+        if not more and (first.start, first.stop) == (start, stop):
+            return frame
         rows = np.arange(start, stop, dtype=np.int64)
-        merged = merge_samples(
-            stop - start, [(_inside(block, rows), frame.arrays()) for block, frame in parts]
-        )
-        return SeriesFrame.of(self._labels.take(rows), merged)
+        labels = self._labels.take(rows)
+        if not more and frame.histograms is None:
+            return _cut(frame, labels, start - first.start, stop - first.start)
+        merged = merge_samples(stop - start, [(_inside(block, rows), one.arrays()) for block, one in parts])
+        return SeriesFrame.of(labels, merged)
 
-    def _blocks(self, start: int, stop: int) -> list[_Block]:
-        """Blocks that hold the rows, all of them asked for, and what comes after them as well."""
-        blocks, at = [], start
-        if self._ahead is not None and self._ahead.start <= start < self._ahead.stop:
-            blocks.append(self._ahead)
-            at = self._ahead.stop
-        else:
-            self._ahead = None
-        if at < stop:
-            blocks.append(self._ask(at, stop))
-        total = len(self._labels)
-        if stop < total and blocks[-1].stop <= stop:
-            self._ahead = self._ask(stop, min(total, 2 * stop - start))
-        return blocks
+    def _hold(self, start: int, stop: int) -> None:
+        """Sees to it that what is held begins with the rows, all of them asked for, and what comes after as
+        well where it is known how much that may be."""
+        self._held = [block for block in self._held if block.stop > start]
+        if not self._held or self._held[0].start > start:
+            self._held = []
+        end = self._held[-1].stop if self._held else start
+        if end < stop:
+            self._ask(end, stop)
+        if self._ahead_rows:
+            self._ask_ahead(start, stop)
 
-    def _ask(self, start: int, stop: int) -> _Block:
-        return _Block(start, stop, self.reader.start(start, stop, self.picked, self._labels))
+    def _ask_ahead(self, start: int, stop: int) -> None:
+        """Asks for what comes next, unless another read like this one has all of it already."""
+        end, total = self._held[-1].stop, len(self._labels)
+        if end < min(total, 2 * stop - start):
+            self._ask(end, min(total, end + max(self._ahead_rows, stop - start)))
+
+    def _ask(self, start: int, stop: int) -> None:
+        self._held.append(_Block(start, stop, self.reader.start(start, stop, self.picked, self._labels)))
+
+    def _weigh(self, block: _Block, frame: SeriesFrame) -> None:
+        """Series to ask for at a time, if others are like these."""
+        rows = block.stop - block.start
+        self._ahead_rows = max(1, min(_GROWTH * rows, _AHEAD_BYTES * rows // max(1, frame.size_bytes)))
+
+
+def _cut(frame: SeriesFrame, labels: LabelSets, first: int, last: int) -> SeriesFrame:
+    """Rows `[first, last)` of a frame without histograms; nothing is copied."""
+    begin, end = int(frame.offsets[first]), int(frame.offsets[last])
+    starts_ms = None if frame.starts_ms is None else frame.starts_ms[begin:end]
+    offsets = frame.offsets[first : last + 1] - begin
+    return SeriesFrame(labels, offsets, frame.timestamps_ms[begin:end], frame.values[begin:end], starts_ms)
 
 
 def _inside(block: _Block, rows: _Rows) -> _Rows:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,7 @@ from rondel.rpc.identity import Identity
 from rondel.rpc.methods import LABEL_NAMES, SELECT
 from rondel.rpc.pb import ingester_pb2 as pb
 from rondel.rpc.remote import Remote
+from rondel.rpc.selection import RemoteSelection
 from rondel.rpc.server import ServerConfig
 from rondel.rpc.wire import WireDecoder, WireEncoder
 from rondel.storage import Costs, MetricMetadata, Select, Selection, Watch
@@ -161,6 +163,44 @@ async def test_any_order_of_reads_has_the_samples_of_its_rows(reads: list[tuple[
             frame = await in_thread(lambda start=start, stop=stop: there.read(start, stop))
             assert values(frame) == values(here.read(start, stop))
             assert [frame.labels[at]["n"] for at in range(len(frame))] == [str(n) for n in range(start, stop)]
+
+
+class Asked:
+    """Implements `rondel.rpc.selection.Reader` over a source; remembers what it is asked for."""
+
+    def __init__(self, source: Selection) -> None:
+        self._source = source
+        self.asked: list[tuple[int, int]] = []
+
+    def start(self, start: int, stop: int, picked: Any, labels: LabelSets) -> Future[SeriesFrame]:
+        self.asked.append((start, stop))
+        frame: Future[SeriesFrame] = Future()
+        frame.set_result(self._source.read(start, stop))
+        return frame
+
+    def at_once(self, labels: LabelSets) -> Future[SeriesFrame] | None:
+        return None
+
+    def wait(self, future: Future[Any]) -> Any:
+        return future.result()
+
+
+def test_what_is_asked_for_ahead_grows_to_what_is_worth_a_message() -> None:
+    source = filled(400, samples=100_000 // 400).select(every())
+    reader = Asked(source)
+    selection = RemoteSelection(reader, source.labels)
+    for start, stop in [(0, 2), (2, 30), (30, 60), *((at, at + 60) for at in range(60, 360, 60)), (360, 400)]:
+        assert values(selection.read(start, stop)) == values(source.read(start, stop))
+    assert reader.asked == [(0, 2), (2, 34), (34, 66), (66, 400)]
+
+
+def test_large_series_are_not_asked_for_many_at_a_time() -> None:
+    source = filled(12, samples=200_000).select(every())
+    reader = Asked(source)
+    selection = RemoteSelection(reader, source.labels)
+    for at in range(3):
+        selection.read(at, at + 1)
+    assert reader.asked == [(0, 1), (1, 3), (3, 5)]
 
 
 class Ready:
