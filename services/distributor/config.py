@@ -54,9 +54,10 @@ class Config:
     max_inflight_push_requests_bytes: _Positive = 256 << 20
     """Memory of all requests inside, bodies and batches, in this process; what is above gets 503."""
     ingestion_rate: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Samples a second of one tenant; above it requests are answered with 429. 0 is no limit."""
+    """Samples a second of one tenant; above it requests are answered with 429. 0 is no limit. In a cluster
+    each distributor that is alive, workers too, has an equal part of it."""
     ingestion_burst_size: _Natural = 200_000
-    """Samples that a tenant may send at once on top of its rate."""
+    """Samples that a tenant may send to one distributor at once, on top of its rate."""
     ingestion_tenant_shard_size: _Natural = 0
     """Ingesters of a cluster that the series of a tenant go to, as many in each zone; 0 for all. It needs
     `cluster.shuffle_sharding`, and the ingesters must have the same (`ingester`)."""

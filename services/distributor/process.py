@@ -13,6 +13,7 @@ import msgspec
 from rondel.cluster import page as ring_page
 from rondel.cluster.config import ClusterConfig
 from rondel.cluster.node import Node
+from rondel.cluster.peers import Peers
 from rondel.cluster.ringmetrics import RingMetrics
 from rondel.errors import ConfigError
 from rondel.kv.etcd import EtcdConfig, EtcdStore
@@ -30,6 +31,7 @@ from rondel.runtime.health import ReadyGate
 from rondel.runtime.router import Router
 from rondel.runtime.service import Group, Service
 from rondel.runtime.siblings import Siblings
+from rondel.runtime.tasks import TaskOwner
 from rondel.runtime.telemetry import new_registry
 from services.distributor.config import Config as DistributorConfig
 from services.distributor.config import FanoutConfig, Overrides
@@ -148,6 +150,8 @@ class DistributorProcess:
         self._siblings = (
             Siblings(self.registry, config.folder, worker.number, worker.count) if worker else None
         )
+        self.peers = Peers(self.store, self.node.keys, ROLE, self._share_rates)
+        self._following = TaskOwner("peers", lambda _, error: self.parts.fail("peers", error))
         self.parts = Group(self._services())
         self.server = http.Server(self._app(), config.http, is_shared=worker is not None)
         self._draining = False
@@ -180,6 +184,7 @@ class DistributorProcess:
         services = [
             Service("etcd", stop=self.store.close),
             Service("cluster", start=self.node.start, stop=self.node.stop),
+            Service("peers", start=self._follow, stop=self._following.close),
             Service("fanout", start=self.fanout.start, stop=self.fanout.stop),
         ]
         if self.replicas is not None:
@@ -187,6 +192,14 @@ class DistributorProcess:
         if self._siblings is not None:
             services.insert(0, Service("siblings", start=self._siblings.start, stop=self._siblings.stop))
         return services
+
+    async def _follow(self) -> None:
+        """While the store is away, rates are shared as they were last."""
+        self._following.spawn(self.peers.run(), name="run")
+
+    def _share_rates(self, addresses: Mapping[str, str]) -> None:
+        # We may not be told of ourselves yet, or any more.
+        self.write.distributor.share_rates(len(addresses.keys() | {self.config.id}))
 
     def _target(self, instance: Instance, sent: Sent) -> Destination:
         cluster = self.config.cluster
@@ -197,7 +210,7 @@ class DistributorProcess:
         config = self.config
         router = Router(pages.routes(self.waiting, self.registry, config, self._siblings))
         router.include("", ring_page.routes(self.node, self.clock.now_ms))
-        write = write_app(
+        self.write = write_app(
             self.fanout,
             config.distributor,
             self.clock,
@@ -206,7 +219,7 @@ class DistributorProcess:
             tenants=self._own,
             replicas=self.replicas,
         )
-        direct = mount(router, write)
+        direct = mount(router, self.write)
         return Edge(
             ReadyGate(router, self.waiting),
             self.registry,

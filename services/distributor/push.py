@@ -73,6 +73,12 @@ class Distributor:
             lambda: self._pairs.failovers,
         )
 
+    def share_rates(self, parts: int) -> None:
+        """From now on so many distributors, we among them, have the rate of a tenant together; each has the
+        whole burst."""
+        for limit in (self._rate, *self._own_rates.values()):
+            limit.parts = max(1, parts)
+
     async def push(self, tenant: str, body: bytes, version: Version = Version.V1) -> PushResult:
         """Writes one remote-write body.
 
@@ -153,7 +159,8 @@ class Distributor:
             self.metrics.count_discarded("tenant-max-ingestion-rate", samples)
             raise RateLimited(
                 f"tenant {tenant} sends {samples} samples at once and more than its ingestion_rate of "
-                f"{limit.rate:g} samples a second allows (ingestion_burst_size {limit.burst})",
+                f"{limit.rate:g} samples a second allows (ingestion_burst_size {limit.burst}); "
+                f"this distributor has 1/{limit.parts} of it",
                 id="tenant-max-ingestion-rate",
                 retry_after_s=wait_s,
             )

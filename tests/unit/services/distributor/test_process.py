@@ -52,4 +52,18 @@ def test_a_tenant_has_what_the_file_says_of_it(tmp_path: Path) -> None:
 
 def test_a_process_that_has_not_started_is_not_ready_and_says_why(tmp_path: Path) -> None:
     waiting = DistributorProcess(loaded(tmp_path, "")).waiting()
-    assert waiting == ["etcd: new", "cluster: new", "fanout: new", "ring: none is known yet"]
+    assert waiting == ["etcd: new", "cluster: new", "peers: new", "fanout: new", "ring: none is known yet"]
+
+
+def test_the_rate_of_a_tenant_is_shared_by_all_distributors_that_are_alive(tmp_path: Path) -> None:
+    """Ourselves among them, whether the store names us or not."""
+    tree = loaded(
+        tmp_path,
+        "instance_id: d\ndistributor: {ingestion_rate: 12}\ntenants: {a: {distributor: {ingestion_rate: 6}}}",
+    )
+    process = DistributorProcess(tree, Worker(0, 2))
+    distributor = process.write.distributor
+    limits = [distributor._rate, distributor._own_rates["a"]]
+    for ids, parts in (((), 1), (("d-1",), 2), (("d-0", "d-1", "e-0"), 3)):
+        process._share_rates(dict.fromkeys(ids, "127.0.0.1:1"))
+        assert [limit.parts for limit in limits] == [parts, parts]

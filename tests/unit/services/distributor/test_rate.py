@@ -39,3 +39,13 @@ def test_tenants_with_a_full_bucket_are_forgotten() -> None:
     for number in range(25_000):
         assert limit.take(f"tenant-{number}", 1, number / 100) is None
     assert len(limit._buckets) <= 10_001
+
+
+def test_of_a_rate_that_is_shared_each_has_its_part_and_the_whole_burst() -> None:
+    limit = RateLimit(rate=10.0, burst=100)
+    limit.parts = 4
+    assert limit.take("a", 100, 0.0) is None
+    assert limit.take("a", 5, 0.0) == 2.0
+    assert limit.take("a", 5, 2.0) is None
+    limit.parts = 1
+    assert limit.take("a", 10, 3.0) is None
