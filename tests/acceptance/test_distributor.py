@@ -216,3 +216,14 @@ async def test_writes_go_on_while_etcd_is_away_and_a_distributor_starts_without_
             async with httpx.AsyncClient(base_url=f"http://{second.server.address}") as client:
                 assert (await client.get("/-/ready")).status_code == 200
             await second.stop()
+
+
+async def test_distributors_that_are_alive_share_the_rate_of_a_tenant(tmp_path: Path) -> None:
+    with EtcdCluster(tmp_path / "etcd") as own:
+        async with running(own, tmp_path) as world:
+            rate = world.process.write.distributor._rate
+            second = DistributorProcess(replace(world.process.config, instance_id="d-1"))
+            await second.start()
+            await eventually(lambda: rate.parts == second.write.distributor._rate.parts == 2)
+            await second.stop()
+            await eventually(lambda: rate.parts == 1)
