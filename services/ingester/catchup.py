@@ -179,7 +179,7 @@ class CatchUp:
 
     async def _repaired(self, now_ms: int) -> None:
         behind_since_ms = self._place.behind_since_ms
-        first_ms = self._note.whole_ms - self._margin_ms if self._is_lacking else now_ms
+        first_ms = self._lacking_since_ms(now_ms) if self._is_lacking else now_ms
         if behind_since_ms:
             first_ms = min(first_ms, _before(behind_since_ms, self._margin_ms))
         if self._has_replicas():
@@ -192,6 +192,11 @@ class CatchUp:
         self._is_lacking = False
         self._pause_s = _PAUSE_S
         await self._noted(now_ms)
+
+    def _lacking_since_ms(self, now_ms: int) -> int:
+        """A note from the future is of a clock that was set back meanwhile: it says nothing."""
+        since_ms = self._note.whole_ms - self._margin_ms
+        return since_ms if since_ms <= now_ms else _FIRST_MS
 
     async def _noted(self, now_ms: int) -> None:
         self._note = replace(self._note, whole_ms=now_ms, segment=self._segment())

@@ -142,6 +142,13 @@ async def test_a_restart_asks_for_what_came_after_the_last_note(tmp_path: Path) 
         assert await one.noted_ms() > 30_000
 
 
+async def test_a_note_of_a_clock_that_was_set_back_says_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path, Alive(NOW_MS + 3_600_000, "boot")) as one:
+        await one.advance(10)
+        assert [mint_ms for mint_ms, _ in one.repairs.ranges] == [FIRST_MS]
+        assert await one.noted_ms() <= 10_000
+
+
 async def test_a_lease_that_ended_is_followed_by_a_repair_once_it_is_back(tmp_path: Path) -> None:
     async with world(tmp_path) as one:
         await one.advance(60)
