@@ -15,6 +15,7 @@ from rondel.cluster.config import ClusterConfig
 from rondel.errors import ConfigError
 from rondel.kv.etcd import EtcdConfig
 from rondel.model.tenant import check_tenants
+from rondel.ring.quorum import SKEW_MS
 from rondel.ring.shard import Sizes
 from rondel.ring.tokens import ORDINAL_MAX
 from rondel.rpc.server import ServerConfig
@@ -128,7 +129,8 @@ class Config:
     ship: ShipConfig = field(default_factory=ShipConfig)
     repair: RepairConfig = field(default_factory=RepairConfig)
     creation_grace_period_ms: Annotated[int, msgspec.Meta(ge=0)] = 10 * 60_000
-    """How far a sample may lie ahead of the clock."""
+    """How far a sample may lie ahead of the clock: 15 minutes at most, since reads look at the rings of so
+    long before the times that they ask for."""
     tenants: Mapping[str, TenantConfig] = field(default_factory=dict)
     """What single tenants have otherwise, by their names; only the file can say it."""
 
@@ -137,6 +139,11 @@ class Config:
         self.cluster.check_shards(self.sizes)
         if not self.objstore:
             raise ConfigError("objstore: name the object store, for example --objstore s3://bucket/prefix")
+        if self.creation_grace_period_ms > SKEW_MS:
+            raise ConfigError(
+                f"creation_grace_period_ms: {self.creation_grace_period_ms} is more than {SKEW_MS}: reads "
+                "would miss samples that were written long before their time, by a ring from before a change"
+            )
         if not self.etcd.endpoints:
             raise ConfigError("etcd.endpoints: name the members of etcd, for example --etcd etcd-0:2379")
         host = listen_address(self.grpc.listen, "grpc.listen")[0]

@@ -9,8 +9,12 @@ import pytest
 
 from rondel.errors import ConfigError
 from rondel.kv.etcd import EtcdConfig
+from rondel.ring.instance import Instance, State
+from rondel.ring.quorum import SKEW_MS, unanswered
+from rondel.ring.ring import Ring
 from rondel.runtime.config import load
 from services.ingester.clusterconfig import Config, GrpcConfig, MembershipConfig
+from tests.unit.rondel.ring.test_ring import fleet
 
 GIVEN = Config(objstore="memory://", instance_id="ingester-a-7", etcd=EtcdConfig(("127.0.0.1:1",)))
 
@@ -98,3 +102,17 @@ tenants:
         load(Config, file=path, environ=told)
     found = load(Config, file=path, environ={**told, "RONDEL_CLUSTER__SHUFFLE_SHARDING": "true"})
     assert [found.sizes.of(tenant) for tenant in "abcd"] == [3, 9, 0, 9]
+
+
+def test_no_sample_lies_further_ahead_than_reads_look_back_for_rings() -> None:
+    """Written now by the ring of now, and read when nobody thinks of that ring any more."""
+    ahead_ms, joined_ms = SKEW_MS + 60_000, 1_000
+    late = Instance("a1", "a", "a1:1", 1, State.ACTIVE, 12, 11, ((11, 0),), settled_ms=joined_ms)
+    ring = Ring((*fleet(1, 2, 2).instances, late))
+    by_the_ring_before = {"a0", "b1"}
+    others = [one.id for one in ring.instances if one.id not in by_the_ring_before]
+    assert unanswered(ring, others, joined_ms - 1 + ahead_ms) is None  # It would pass for complete.
+    assert unanswered(ring, others, joined_ms - 1 + SKEW_MS) is not None
+    with pytest.raises(ConfigError, match="creation_grace_period_ms"):
+        replace(GIVEN, creation_grace_period_ms=ahead_ms)
+    replace(GIVEN, creation_grace_period_ms=SKEW_MS)
