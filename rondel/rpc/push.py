@@ -8,6 +8,7 @@ again is safe.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import OrderedDict
 from contextlib import suppress
@@ -22,11 +23,10 @@ from rondel.rpc.identity import Identity
 from rondel.rpc.methods import PUSH
 from rondel.rpc.parts import PART_BYTES_MAX
 from rondel.rpc.pb import ingester_pb2 as pb
-from rondel.runtime import logs
 
 __all__ = ["PushLimits", "PushStream", "Reason", "Undelivered"]
 
-_log = logs.get(__name__)
+_log = logging.getLogger(__name__)
 
 _OVERHEAD_BYTES: Final = 256
 """of one request, beside its batch; tenants have at most 150"""
@@ -205,7 +205,7 @@ class PushStream:
         except* RondelError as broken:
             ended = str(broken.exceptions[0])
         except* Exception as bugs:  # The next stream may do better than none for ever.
-            _log.error("a stream of pushes failed", error=bugs, ingester=self._meant.instance)
+            _log.error("a stream of pushes to %s failed", self._meant.instance, exc_info=bugs)
             ended = f"internal error: {type(bugs.exceptions[0]).__name__}"
         finally:
             stream.close()

@@ -61,7 +61,7 @@ class Server:
 
     def __init__(self, app: ASGIApp, config: Config, *, is_shared: bool = False) -> None:
         self._config = config
-        self._is_shared = is_shared
+        self.is_shared = is_shared
         self._app = app
         self._tasks = TaskOwner("http")
         self._server: _Uvicorn | None = None
@@ -71,7 +71,7 @@ class Server:
 
     async def start(self) -> None:
         """Returns when connections are accepted; raises ConfigError where the address cannot be had."""
-        bound = bind(self._config.listen, is_shared=self._is_shared)
+        bound = bind(self._config.listen, is_shared=self.is_shared)
         self.address = address_of(bound)
         self._server = _Uvicorn(
             uvicorn.Config(

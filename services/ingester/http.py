@@ -19,14 +19,13 @@ __all__ = ["leave_routes", "loss_routes", "routes"]
 
 
 def routes(shipper: Shipper) -> list[Route]:
-    """`POST /ingester/flush`: everything in memory becomes blocks now; `tenant` in the query names one
-    tenant."""
+    """`/ingester/flush`: everything in memory becomes blocks now; `tenant` in the query names one tenant."""
 
     async def flush(request: Request) -> Response:
         same_origin(request)
         return _json(blocks=await shipper.flush(request.query_params.get("tenant")))
 
-    return [route("/ingester/flush", flush, methods=("POST",))]
+    return [route("/ingester/flush", flush, methods=("GET", "POST"))]
 
 
 def leave_routes(marker: Marker, now_ms: Callable[[], int]) -> list[Route]:

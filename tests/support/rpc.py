@@ -234,7 +234,7 @@ async def running(coro: Any) -> AsyncIterator[asyncio.Task[Any]]:
             await task
 
 
-async def eventually(holds: Callable[[], Any], timeout_s: float = 15.0) -> None:
+async def eventually(holds: Callable[[], Any], timeout_s: float = 60.0) -> None:
     """Waits until it is true."""
     async with asyncio.timeout(timeout_s):
         while not holds():  # noqa: ASYNC110 (what is waited for happens in another library's threads)

@@ -28,8 +28,6 @@ SETTINGS = {
         "RONDEL_CLUSTER__LEASE_S": f"{LEASE_S}",
         "RONDEL_CLUSTER__PATIENCE_S": "10",
         "RONDEL_QUERY__FEATURES": ROOM["RONDEL_QUERY__FEATURES"],
-        # Whoever kills here is no query: the one that ran alone just then would be refused for minutes.
-        "RONDEL_QUERY__REFUSE_AFTER_DEATHS": "0",
         "RONDEL_STORE__REFRESH_S": "5",
     },
     "ingester": {
