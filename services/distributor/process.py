@@ -162,9 +162,7 @@ class DistributorProcess:
         if not self.server.is_shared:
             await self.server.start()
         await self.parts.start()
-        if (
-            self.server.is_shared
-        ):  # Who connects gets any worker: each listens once it can answer.
+        if self.server.is_shared:  # Who connects gets any worker: each listens once it can answer.
             await self.server.start()
         self.node.announce(self.config.address(self.server.address))
         print(f"Rondel distributor {self.config.id} writes at http://{self.server.address}", flush=True)

@@ -173,9 +173,7 @@ class QuerierProcess:
         if not self.server.is_shared:
             await self.server.start()
         await self.parts.start()
-        if (
-            self.server.is_shared
-        ):  # Who connects gets any worker: each listens once it can answer.
+        if self.server.is_shared:  # Who connects gets any worker: each listens once it can answer.
             await self.server.start()
         self.node.announce(self.config.address(self.server.address))
         print(f"Rondel querier {self.config.id} answers at http://{self.server.address}", flush=True)
