@@ -136,7 +136,7 @@ class Remote:
             return lambda: counted(
                 self.source,
                 request,
-                lambda: self._selection(opened, request.watch, samples, self._labels(labels, known)),
+                lambda: self._selection(opened, request, samples, self._labels(labels, known)),
                 lambda: (opened.received_bytes, 0),
                 asked_s=asked_s,
             )
@@ -151,10 +151,10 @@ class Remote:
         return known[told]
 
     def _selection(
-        self, opened: SelectStream, watch: Watch, samples: bytes, labels: LabelSets
+        self, opened: SelectStream, request: Select, samples: bytes, labels: LabelSets
     ) -> RemoteSelection:
         decoding = Decoding(self._decoder, self._threads)
-        session = Session(opened, self._bridge, decoding, watch, samples)
+        session = Session(opened, self._bridge, decoding, request.watch, samples, small=_small(request))
         return RemoteSelection(session, labels)
 
     def series(

@@ -36,7 +36,9 @@ def merge_replicas(selections: Sequence[Selection]) -> Selection:
     if not 1 < len(holding) == len(sessions):
         return merge_selections(selections)
     labels, places = _joined([one.labels for one in holding])
-    return RemoteSelection(_Replicas(list(zip(sessions, places, strict=True))), labels)
+    replicas = _Replicas(list(zip(sessions, places, strict=True)))
+    # Whoever selects reads, as a rule, and has to look for blocks before.
+    return RemoteSelection(replicas, labels, first_rows=sessions[0].small)
 
 
 def _joined(parts: list[LabelSets]) -> tuple[LabelSets, list[_Rows]]:

@@ -119,9 +119,18 @@ class Session:
     """Implements `Reader` over one stream; when the last selection that shares it is gone, it is closed."""
 
     def __init__(
-        self, stream: SelectStream, bridge: Bridge, decoding: Decoding, watch: Watch, samples: bytes = b""
+        self,
+        stream: SelectStream,
+        bridge: Bridge,
+        decoding: Decoding,
+        watch: Watch,
+        samples: bytes = b"",
+        *,
+        small: int = 0,
     ) -> None:
-        """`samples` is the answer for all rows, where it has come with the labels."""
+        """`samples` is the answer for all rows, where it has come with the labels, as it does
+        where there are no more than `small`."""
+        self.small = small
         self.stream = stream
         self.bridge = bridge
         self.decoding = decoding
@@ -177,7 +186,10 @@ class _Block:
 class RemoteSelection:
     """Implements `rondel.storage.Selection`, and can be put into another order."""
 
-    def __init__(self, reader: Reader, labels: LabelSets, picked: _Rows | None = None) -> None:
+    def __init__(
+        self, reader: Reader, labels: LabelSets, picked: _Rows | None = None, *, first_rows: int = 0
+    ) -> None:
+        """So many series at most are asked for before anybody reads."""
         self.reader = reader
         self.picked = picked
         self._labels = labels
@@ -189,6 +201,8 @@ class RemoteSelection:
         here = reader.at_once(labels) if picked is None else None
         if here is not None:
             self._held.append(_Block(0, len(labels), here))
+        elif first_rows and len(labels):
+            self._ask(0, min(len(labels), first_rows))
 
     @property
     def labels(self) -> LabelSets:

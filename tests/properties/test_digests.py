@@ -103,12 +103,11 @@ def bridge() -> Iterator[Bridge]:
 THREADS = ThreadPoolExecutor(2)
 
 
-def remote(replica: Replica, bridge: Bridge, *, at_once: bool = False) -> RemoteSelection:
+def remote(replica: Replica, bridge: Bridge, *, at_once: bool = False, small: int = 0) -> RemoteSelection:
     count = len(replica.labels)
     samples = replica.answer(np.arange(count)) if at_once and count else b""
-    return RemoteSelection(
-        Session(replica, bridge, Decoding(DECODER, THREADS), PATIENT, samples), replica.labels
-    )
+    session = Session(replica, bridge, Decoding(DECODER, THREADS), PATIENT, samples, small=small)
+    return RemoteSelection(session, replica.labels)
 
 
 def heads(*contents: list[list[Row]], range_ms: int = 1_000) -> list[Head]:
@@ -210,6 +209,17 @@ def test_of_replicas_that_have_the_same_one_sends_samples(bridge: Bridge) -> Non
     replicas = [Replica(one, (600_000, 2_400_000)) for one in made]
     same(replicas, bridge, 3, at_once=False)
     assert [(one.sampled, one.digested) for one in replicas] == [(8, 0), (0, 8), (0, 8)]
+
+
+def test_the_first_series_are_asked_for_before_anybody_reads(bridge: Bridge) -> None:
+    made = heads(*[hours(7, set(), 0.0)] * 2, range_ms=7_200_000)
+    replicas = [Replica(one, INT64) for one in made]
+    merged = merge_replicas([remote(one, bridge, small=3) for one in replicas])
+    merged.read(0, 2)
+    merged.read(2, 3)
+    direct = merge_selections([Here(one) for one in replicas])
+    assert content(merged.read(1, 8)) == content(direct.read(1, 8))
+    assert [(one.sampled, one.digested) for one in replicas] == [(8, 0), (0, 8)]
 
 
 def test_a_replica_that_mostly_has_something_else_is_not_asked_for_digests_for_long(bridge: Bridge) -> None:
