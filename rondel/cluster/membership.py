@@ -22,6 +22,8 @@ from rondel.runtime.tasks import TaskOwner
 
 __all__ = ["Member", "Settings"]
 
+_CLAIM_TERMS: Final = 2.5
+"""of a lease, after which whoever holds our id is alive: etcd grants a whole one anew when it restarts"""
 _POLL_S: Final = 0.25
 _LOOK_S: Final = 5.0
 
@@ -77,6 +79,7 @@ class Member:
         self._now_ms = now_ms
         self._is_shipped = False
         self._entered_s: tuple[int, float] = (0, 0.0)
+        self._absent_since_s: float | None = None
         self._prepared = asyncio.Event()
         self._wanted = asyncio.Event()
         view.subscribe(lambda ring: self._wanted.set())
@@ -128,7 +131,7 @@ class Member:
     async def _claim(self) -> None:
         """A process that died holds its id until its lease ends; one that lives holds it longer."""
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + 1.5 * self._settings.lease_s
+        end_s = loop.time() + _CLAIM_TERMS * self._settings.lease_s
         while True:
             try:
                 return await self._session.put(self._holder, self._me.address.encode())
@@ -136,7 +139,7 @@ class Member:
                 if loop.time() > end_s:
                     raise
             except Unavailable:
-                end_s = loop.time() + 1.5 * self._settings.lease_s
+                end_s = loop.time() + _CLAIM_TERMS * self._settings.lease_s
             await asyncio.sleep(1.0)
 
     async def _keep_turn(self) -> None:
@@ -158,7 +161,7 @@ class Member:
                 return False
             now = self._situation(page, own)
             step = next_step(now)
-            if self.is_leaving and step == Wait():
+            if self.is_leaving and step == Wait() and not self._may_be_lost(now):
                 return True
             await self._take(step, page, now)
         except Unavailable as error:
@@ -176,9 +179,6 @@ class Member:
         if holder is not None and not self._session.owns(holder):
             raise Taken(self._holder)
         return holder is not None
-
-    def _believed(self) -> Instance | None:
-        return next((one for one in self._view.ring.entries if one.id == self._me.id), None)
 
     def _situation(self, page: Page, own: Instance | None) -> Situation:
         turn = page.items.get(self._register.keys.turn(self._me.zone))
@@ -203,13 +203,12 @@ class Member:
 
     async def _mended(self, page: Page, own: Instance | None) -> bool:
         """Whether something had to be put right first; then the page is old."""
-        believed = self._believed()
-        is_lost = believed is not None and (own is None or own.epoch < believed.epoch)
-        if self._view.lacking or is_lost:
-            lost = {
-                one.id: one for one in (*((believed,) if believed and is_lost else ()), *self._view.lacking)
-            }
-            await self._register.put_back(page, sorted(lost.values(), key=lambda one: one.epoch))
+        # All that we know, not only what the view has found lacking: it may be late, and whoever finds our
+        # entry and not its own thinks that it is new.
+        known = {one.id: one for one in (*self._view.ring.entries, *self._view.lacking)}
+        lost = [one for one in known.values() if self._register.is_older(page, one)]
+        if lost:
+            await self._register.put_back(page, sorted(lost, key=lambda one: one.epoch))
             await self._rest(_POLL_S)
             return True
         if own is not None and own.state is not State.LEFT:
@@ -268,7 +267,7 @@ class Member:
 
     async def _enter(self, state: State, page: Page, now: Situation) -> None:
         if state is State.JOINING:
-            if await self._is_lost(page, now):
+            if self._is_behind_others(now) or await self._is_lost(page, now):
                 self.waits_for = "the store has lost the ring: a member that remembers it puts it back"
                 await self._rest(_POLL_S)
                 return
@@ -285,6 +284,21 @@ class Member:
             await asyncio.sleep(_POLL_S)
         else:
             _log.info("ring step", id=entry.id, state=entry.state, epoch=entry.epoch)
+
+    def _may_be_lost(self, now: Situation) -> bool:
+        """Whether a store without an entry of ours may have lost it: those who remember have the time of a
+        lease to put it back."""
+        now_s = asyncio.get_running_loop().time()
+        if now.own is not None:
+            self._absent_since_s = None
+            return False
+        if self._absent_since_s is None:
+            self._absent_since_s = now_s
+        return self._is_behind_others(now) or now_s - self._absent_since_s < self._settings.lease_s
+
+    def _is_behind_others(self, now: Situation) -> bool:
+        """Whether somebody alive has applied more than the store tells: it has lost steps."""
+        return max(now.applied.values(), default=0) > max(now.ring.epoch, now.own.epoch if now.own else 0)
 
     async def _is_lost(self, page: Page, now: Situation) -> bool:
         is_empty = self._register.keys.epoch not in page.items and not now.ring.epoch

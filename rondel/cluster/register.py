@@ -76,14 +76,15 @@ class Register:
         """Entries that the store lost, the oldest first: whoever reads half of them sees that it is late."""
         for start in range(0, len(lost), _BATCH):
             some = lost[start : start + _BATCH]
-            older = [one for one in some if self._is_older(page, one)]
+            older = [one for one in some if self.is_older(page, one)]
             epoch = max(self._epoch(page), *(one.epoch for one in some))
             writes = [Put(self.keys.ingester(one.id), encode(one)) for one in older]
             if not older or not await self._commit(page, [*writes, Put(self.keys.epoch, b"%d" % epoch)], ()):
                 return
             page = await self.read()
 
-    def _is_older(self, page: Page, one: Instance) -> bool:
+    def is_older(self, page: Page, one: Instance) -> bool:
+        """Whether the page knows less of an instance."""
         known = self.entry(page, one.id)
         return known is None or known.epoch < one.epoch
 

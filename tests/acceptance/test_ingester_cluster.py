@@ -70,7 +70,7 @@ class World:
             etcd=EtcdConfig(self._etcd.endpoints),
             cluster=ClusterConfig(name="c", zone=id[0], lease_s=4, patience_s=5),
             ingester=MembershipConfig(leave_timeout_s=60),
-            repair=RepairConfig(note_interval_s=0.2, margin_s=60, series_per_batch=7),
+            repair=RepairConfig(note_interval_s=0.2, margin_s=3600, series_per_batch=7),
         )
 
     def at_port(self, id: str, port: int) -> Config:
