@@ -68,9 +68,10 @@ def run(suite: str, targets: list[Target], directory: Path, arguments: argparse.
         "new": lambda: ingest.new_series(targets, directory, count=100_000 if quick else 500_000),
         "queries": lambda: queries.query_set(targets, directory, repeats=3 if quick else 9),
         "native": lambda: native.native_histograms(targets, directory, repeats=3 if quick else 9),
-        "cluster": lambda: clusters.replicated_ingest(
-            directory, rounds=50 if quick else 150, repeats=1 if quick else 3
-        ),
+        "cluster": lambda: [
+            *clusters.replicated_ingest(directory, rounds=50 if quick else 150, repeats=1 if quick else 3),
+            *clusters.replicated_queries(directory, repeats=3 if quick else 9),
+        ],
         "disk": lambda: storage.bytes_per_sample(targets, directory, arguments.data),
     }
     if suite == "disk" and arguments.data is None:

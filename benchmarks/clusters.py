@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from benchmarks.ingest import BATCH, INTERVAL_MS, WARM_UP_ROUNDS, bodies_of
+from benchmarks.queries import ALL_QUERIES, STEP_S, load, measure
 from benchmarks.row import Goal, Row
+from benchmarks.targets import TARGETS
 from benchmarks.workload import SERIES_PER_INSTANCE, fleet
 from deploy.local.cluster import LocalCluster, Shape
 from tests.support.client import Client
 from tests.support.process import Process
 
-__all__ = ["replicated_ingest"]
+__all__ = ["replicated_ingest", "replicated_queries"]
 
 REPLICAS: Final = 3
 SENDERS: Final = 4
@@ -65,6 +69,36 @@ def replicated_ingest(directory: Path, *, rounds: int, repeats: int) -> list[Row
             "B / sample / replica",
             {"rondel": median(wire)},
             Goal(40),
+        ),
+    ]
+
+
+def replicated_queries(directory: Path, *, repeats: int) -> list[Row]:
+    """The query set through one querier over three ingesters, and beside it through a standalone server."""
+    end_s = (int(time.time()) - 120) // STEP_S * STEP_S
+    alone = TARGETS["rondel"]
+    whole = replace(alone, name="cluster")
+    with ExitStack() as running:
+        cluster = running.enter_context(LocalCluster(directory / "queried", Shape(queriers=1)))
+        cluster.wait_for_ring()
+        one = running.enter_context(alone.start(directory / "alone"))
+        load([alone, whole], {alone.name: one, whole.name: cluster.distributors[0]}, end_s)
+        clients = {
+            alone.name: running.enter_context(Client(one.port)),
+            whole.name: running.enter_context(Client(cluster.queriers[0].port)),
+        }
+        taken = measure(ALL_QUERIES, [alone, whole], clients, end_s, repeats=repeats)
+    means = taken.row("", None).figures
+    return [
+        Row(
+            f"cluster of RF 3: {len(ALL_QUERIES)} range queries, geometric mean",
+            "ms wall",
+            {"rondel": means[whole.name]},
+        ),
+        Row(
+            f"cluster of RF 3: {len(ALL_QUERIES)} range queries, over those of a standalone server",
+            "x",
+            {"rondel": means[whole.name] / means[alone.name]},
         ),
     ]
 

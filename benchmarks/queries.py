@@ -17,7 +17,7 @@ from benchmarks.workload import Values, batches, fleet
 from tests.support.client import Client
 from tests.support.process import Process
 
-__all__ = ["Taken", "measure", "query_set"]
+__all__ = ["ALL_QUERIES", "STEP_S", "Taken", "load", "measure", "query_set"]
 
 STEP_S = 15
 HOUR_STEPS = 240
@@ -64,7 +64,7 @@ def query_set(targets: list[Target], directory: Path, *, repeats: int) -> list[R
             target.name: running.enter_context(target.start(directory / f"query-{target.name}"))
             for target in targets
         }
-        _load(targets, servers, end_s)
+        load(targets, servers, end_s)
         clients = {name: running.enter_context(Client(server.port)) for name, server in servers.items()}
         taken = measure(ALL_QUERIES, targets, clients, end_s, repeats=repeats)
         size = f"(1 h, {STEP_S} s, 20,000 series), geometric mean"
@@ -88,7 +88,7 @@ class Taken:
     def only(self, names: Iterable[str]) -> Taken:
         return Taken({name: self.times_ms[name] for name in names})
 
-    def row(self, name: str, goal: Goal, *, listed: bool = True) -> Row:
+    def row(self, name: str, goal: Goal | None, *, listed: bool = True) -> Row:
         servers = next(iter(self.times_ms.values()))
         means = {one: geometric_mean([times[one] for times in self.times_ms.values()]) for one in servers}
         return Row(name, "ms wall", means, goal, details=self.times_ms if listed else {})
@@ -110,7 +110,8 @@ def measure(
     return Taken(times_ms)
 
 
-def _load(targets: list[Target], servers: dict[str, Process], end_s: int) -> None:
+def load(targets: list[Target], servers: Mapping[str, Process], end_s: int) -> None:
+    """Writes what the queries are about to every server."""
     series = fleet(100)
     templates, values = batches(series, BATCH), Values(series)
     steps = HOUR_STEPS + LOOKBACK_STEPS
