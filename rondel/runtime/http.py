@@ -10,7 +10,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import uvicorn
@@ -18,9 +18,13 @@ from starlette.types import ASGIApp
 
 from rondel.errors import ConfigError
 from rondel.runtime.connection import connection
+from rondel.runtime.service import Group
 from rondel.runtime.tasks import TaskOwner
 
-__all__ = ["Config", "Server", "address_of", "bind", "listen_address"]
+__all__ = ["EVERYWHERE", "Config", "Server", "address_of", "bind", "listen_address", "reachable"]
+
+EVERYWHERE: Final = ("", "0.0.0.0", "::")
+"""hosts that stand for every address of a machine"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,12 @@ def listen_address(text: str, setting: str = "http.listen") -> tuple[str, int]:
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
         raise ConfigError(f"{setting}: want host:port, not {text!r}")
     return host.strip("[]"), int(port)
+
+
+def reachable(bound: str) -> str:
+    """Where others find what is bound there: the machine's name stands for every address of it."""
+    host, port = listen_address(bound)
+    return f"{socket.gethostname()}:{port}" if host in EVERYWHERE else bound
 
 
 class Server:
@@ -99,6 +109,15 @@ class Server:
                 self._serving.result()
                 raise RuntimeError("the HTTP server ended before it served")
             await asyncio.sleep(0.001)
+
+    async def start_with(self, parts: Group) -> None:
+        """Starts the parts as well: after the listener, so that readiness can be asked for meanwhile; before
+        it where the address is shared, since whoever connects gets any of the processes."""
+        if not self.is_shared:
+            await self.start()
+        await parts.start()
+        if self.is_shared:
+            await self.start()
 
     async def stop(self) -> None:
         """Closes the listener, waits for requests inside, closes idle connections."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from rondel.errors import ConfigError
 from rondel.runtime.router import Route, route
 from rondel.runtime.telemetry import exposition
 
-__all__ = ["Siblings", "routes"]
+__all__ = ["Siblings", "Worker", "routes"]
 
 _TIMEOUT_S: Final = 2.0
 _PATH_BYTES_MAX: Final = 100
@@ -41,13 +42,21 @@ class _Family(msgspec.Struct, array_like=True):
 _decoder = msgspec.msgpack.Decoder(list[_Family])
 
 
-class Siblings:
-    """Worker `number` of `count`. Raises ConfigError where the path of the directory is too long."""
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Which of several processes that share a port this one is."""
 
-    def __init__(self, registry: CollectorRegistry, folder: Path, number: int, count: int) -> None:
+    number: int
+    count: int
+
+
+class Siblings:
+    """What a worker says of all. Raises ConfigError where the path of the directory is too long."""
+
+    def __init__(self, registry: CollectorRegistry, folder: Path, worker: Worker) -> None:
         self._registry = registry
-        self._number = number
-        self._paths = [folder / f"worker-{one}.sock" for one in range(count)]
+        self._number = worker.number
+        self._paths = [folder / f"worker-{one}.sock" for one in range(worker.count)]
         self._server: asyncio.Server | None = None
         if len(bytes(self._paths[-1])) > _PATH_BYTES_MAX:
             raise ConfigError(

@@ -30,7 +30,7 @@ from rondel.runtime.edge import Edge
 from rondel.runtime.health import ReadyGate
 from rondel.runtime.router import Router
 from rondel.runtime.service import Group, Service
-from rondel.runtime.siblings import Siblings
+from rondel.runtime.siblings import Siblings, Worker
 from rondel.runtime.tasks import TaskOwner
 from rondel.runtime.telemetry import new_registry
 from services.distributor.config import Config as DistributorConfig
@@ -42,10 +42,9 @@ from services.distributor.main import mount, write_app
 from services.distributor.replicas import service as ha_service
 from services.distributor.replicas import tracker_of
 
-__all__ = ["Config", "DistributorProcess", "TenantConfig", "Worker"]
+__all__ = ["Config", "DistributorProcess", "TenantConfig"]
 
 ROLE: Final = "distributor"
-_EVERYWHERE: Final = ("", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +109,7 @@ class Config:
 
     def address(self, bound: str) -> str:
         """What others are told, where we listen there."""
-        if self.advertise:
-            return self.advertise
-        host, port = http.listen_address(bound)
-        return f"{socket.gethostname()}:{port}" if host in _EVERYWHERE else bound
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """Which of several workers of one distributor a process is."""
-
-    number: int
-    count: int
+        return self.advertise or http.reachable(bound)
 
 
 class DistributorProcess:
@@ -147,9 +135,7 @@ class DistributorProcess:
         self.replicas = tracker_of(config.distributor, self._own, self.store, self.node.keys, self.clock)
         metrics = FanoutMetrics(self.registry)
         self.fanout = Fanout(self.node.view, config.fanout, self.clock, metrics, self._target, config.sizes)
-        self._siblings = (
-            Siblings(self.registry, config.folder, worker.number, worker.count) if worker else None
-        )
+        self._siblings = Siblings(self.registry, config.folder, worker) if worker else None
         self.peers = Peers(self.store, self.node.keys, ROLE, self._share_rates)
         self._following = TaskOwner("peers", lambda _, error: self.parts.fail("peers", error))
         self.parts = Group(self._services())
@@ -159,11 +145,7 @@ class DistributorProcess:
     async def start(self) -> None:
         """Returns when the ring is known; ready is the process once it has a write quorum."""
         logs.setup(self.config.log)
-        if not self.server.is_shared:
-            await self.server.start()
-        await self.parts.start()
-        if self.server.is_shared:  # Who connects gets any worker: each listens once it can answer.
-            await self.server.start()
+        await self.server.start_with(self.parts)
         self.node.announce(self.config.address(self.server.address))
         print(f"Rondel distributor {self.config.id} writes at http://{self.server.address}", flush=True)
 

@@ -20,15 +20,13 @@ from rondel.ring.shard import Sizes
 from rondel.ring.tokens import ORDINAL_MAX
 from rondel.rpc.server import ServerConfig
 from rondel.runtime import http, logs
-from rondel.runtime.http import listen_address
+from rondel.runtime.http import EVERYWHERE, listen_address
 from services.ingester.config import Config as IngesterConfig
 from services.ingester.config import HeadConfig, ShipConfig, WalConfig
 
 __all__ = ["Config", "GrpcConfig", "MembershipConfig", "Overrides", "RepairConfig", "TenantConfig"]
 
 _FROM_ID: Final = -1
-_EVERYWHERE: Final = ("", "0.0.0.0", "::")
-
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _Time = Annotated[float, msgspec.Meta(gt=0)]
@@ -149,7 +147,7 @@ class Config:
         host = listen_address(self.grpc.listen, "grpc.listen")[0]
         if self.advertise and not listen_address(self.advertise, "advertise")[0]:
             raise ConfigError(f"advertise: {self.advertise!r} names no host")
-        if not self.advertise and host in _EVERYWHERE:
+        if not self.advertise and host in EVERYWHERE:
             raise ConfigError(
                 f"grpc.listen is {self.grpc.listen!r}, every address of this machine: "
                 "say with --advertise HOST:PORT which one others reach"

@@ -29,7 +29,7 @@ from rondel.runtime.edge import Edge
 from rondel.runtime.health import ReadyGate
 from rondel.runtime.router import Router
 from rondel.runtime.service import Group, Service
-from rondel.runtime.siblings import Siblings
+from rondel.runtime.siblings import Siblings, Worker
 from rondel.runtime.telemetry import new_registry
 from services.querier.api.mount import mount
 from services.querier.api.status import Facts
@@ -39,11 +39,10 @@ from services.querier.config import Config as QueryConfig
 from services.querier.config import Overrides, ReadConfig
 from services.querier.main import Querier, Sources, block_facts
 
-__all__ = ["Config", "QuerierProcess", "TenantConfig", "Worker"]
+__all__ = ["Config", "QuerierProcess", "TenantConfig"]
 
 ROLE = "querier"
 _RECENT_MS: Final = 3_600_000
-_EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +100,7 @@ class Config:
 
     def address(self, bound: str) -> str:
         """What others are told, where we listen there."""
-        if self.advertise:
-            return self.advertise
-        host, port = http.listen_address(bound)
-        return f"{socket.gethostname()}:{port}" if host in _EVERYWHERE else bound
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """Which of several workers of one querier a process is."""
-
-    number: int
-    count: int
+        return self.advertise or http.reachable(bound)
 
 
 class QuerierProcess:
@@ -162,7 +150,7 @@ class QuerierProcess:
             tenancy=config.tenancy.enabled,
             tenants={tenant: config.query_of(tenant) for tenant in config.tenants},
         )
-        self._siblings = Siblings(self.registry, folder, worker.number, worker.count) if worker else None
+        self._siblings = Siblings(self.registry, folder, worker) if worker else None
         self.parts = Group(self._services())
         self.server = http.Server(self._app(), config.http, is_shared=worker is not None)
         self._draining = False
@@ -170,11 +158,7 @@ class QuerierProcess:
     async def start(self) -> None:
         """Returns when the ring is known; ready is the process once there are ingesters in it."""
         logs.setup(self.config.log)
-        if not self.server.is_shared:
-            await self.server.start()
-        await self.parts.start()
-        if self.server.is_shared:  # Who connects gets any worker: each listens once it can answer.
-            await self.server.start()
+        await self.server.start_with(self.parts)
         self.node.announce(self.config.address(self.server.address))
         print(f"Rondel querier {self.config.id} answers at http://{self.server.address}", flush=True)
 

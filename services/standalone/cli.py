@@ -136,7 +136,8 @@ def distributor(
 ) -> None:
     """Takes writes over HTTP and hands each series to the ingesters of its replica set. Keeps no data."""
     from rondel.runtime.process import run
-    from services.distributor.process import Config, DistributorProcess, Worker
+    from rondel.runtime.siblings import Worker
+    from services.distributor.process import Config, DistributorProcess
 
     options = {
         "data_dir": data_dir,
@@ -180,7 +181,8 @@ def querier(
 ) -> None:
     """Answers Prometheus' read API from the ingesters of a cluster and from its blocks. Keeps no data."""
     from rondel.runtime.process import run
-    from services.querier.process import Config, QuerierProcess, Worker
+    from rondel.runtime.siblings import Worker
+    from services.querier.process import Config, QuerierProcess
 
     options = {
         "data_dir": data_dir,

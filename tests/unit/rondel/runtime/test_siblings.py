@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from rondel.errors import ConfigError
-from rondel.runtime.siblings import Siblings, routes
+from rondel.runtime.siblings import Siblings, Worker, routes
 from rondel.runtime.telemetry import new_registry
 
 
@@ -19,7 +19,7 @@ def worker(folder: Path, number: int, count: int = 3) -> Siblings:
     pushes = Counter("pushes", "Pushes.", ["outcome"], registry=registry)
     pushes.labels("ok").inc(10 + number)
     Histogram("wait_seconds", "Waits.", buckets=[1.0], registry=registry).observe(number)
-    return Siblings(registry, folder, number, count)
+    return Siblings(registry, folder, Worker(number, count))
 
 
 async def shown(siblings: Siblings, accept: str = "") -> str:

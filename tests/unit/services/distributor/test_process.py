@@ -9,7 +9,8 @@ import pytest
 
 from rondel.errors import ConfigError
 from rondel.runtime import config
-from services.distributor.process import Config, DistributorProcess, Worker
+from rondel.runtime.siblings import Worker
+from services.distributor.process import Config, DistributorProcess
 
 
 def loaded(tmp_path: Path, text: str) -> Config:
